@@ -1,0 +1,98 @@
+//! Topics and who listens. In come subscriptions from this pod's sessions and publications from the
+//! backplane; out go frames to the reactors' sessions. Per reactor, without locks: topic -> local
+//! subscribers, patterns, held publications of pending subscriptions, the blocks of this turn.
+//! Shared between reactors, changed only at the first and the last subscriber: *interest*, topic ->
+//! set of reactors. [`Fleet`] is the way in for the backends' API: whichever pod gets a call, all
+//! pods answer. It knows no JSON and no client protocol; `protocol` frames and acknowledges.
+
+mod fleet;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::backplane::{NodeId, Position};
+use crate::topic::Topic;
+
+pub use self::fleet::Fleet;
+
+/// Names one session in the whole fleet: `<node id>.<unique>`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ConnectionId(Arc<str>);
+
+impl ConnectionId {
+    /// A new one, never used before.
+    pub fn new(node: &NodeId) -> Self {
+        Self(format!("{node}.{}", uuid::Uuid::now_v7().simple()).into())
+    }
+
+    /// Takes one that a backend sent. None when no node could have made it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (node, unique) = text.split_once('.')?;
+        (!node.is_empty() && unique.len() == 32 && text.len() < 256).then(|| Self(text.into()))
+    }
+
+    /// The pod that holds it.
+    pub fn node(&self) -> NodeId {
+        NodeId::new(self.0.split('.').next().unwrap_or_default())
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One or all sessions of a user.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// One session.
+    Connection(ConnectionId),
+    /// Every session of a user.
+    User(String),
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionInfo {
+    /// Its id.
+    pub id: String,
+    /// The pod that holds it.
+    pub node: String,
+    /// Its token's `sub`.
+    pub user: String,
+    /// The peer's address and port.
+    pub remote: String,
+    /// Seconds since the upgrade.
+    pub age_seconds: u64,
+    /// Topics and patterns that it has.
+    pub subscriptions: Vec<String>,
+    /// Bytes waiting for it to read.
+    pub queued_bytes: usize,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Debug)]
+pub struct TopicInfo {
+    /// Its name.
+    pub topic: Topic,
+    /// Sessions subscribed to it by name, in the whole fleet.
+    pub subscribers: u64,
+    /// The stream's end. None while the backplane is away.
+    pub head: Option<Position>,
+}
+
+/// An answer put together from all pods.
+#[derive(Clone, Debug)]
+pub struct Gathered<T> {
+    /// The parts together.
+    pub value: T,
+    /// Pods that did not answer in time: the value lacks theirs.
+    pub missing: Vec<NodeId>,
+}

@@ -1,0 +1,21 @@
+//! The WSE gateway: terminates WebSockets, validates JWTs, routes topics and shares state with its
+//! peers over Redis.
+//!
+//! The rooms, and the arrows between them (each points one way):
+//! `wire <- reactor <- edge`, `reactor <- protocol -> hub -> backplane`, `config <-` all.
+//! With `default-features = false` only [`config`] is built: that is what the operator needs.
+
+pub mod config;
+
+#[cfg(feature = "gateway")]
+pub mod auth;
+#[cfg(feature = "gateway")]
+pub mod backplane;
+#[cfg(feature = "gateway")]
+pub mod edge;
+#[cfg(feature = "gateway")]
+pub mod hub;
+#[cfg(feature = "gateway")]
+pub mod reactor;
+#[cfg(feature = "gateway")]
+pub mod topic;
