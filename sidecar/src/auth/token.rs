@@ -50,6 +50,8 @@ mod tests {
 
     use super::*;
 
+    type Row<'a> = (&'a [(HeaderName, &'a str)], Option<&'a str>);
+
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
         pairs
             .iter()
@@ -64,11 +66,14 @@ mod tests {
 
     #[test]
     fn the_cookie_comes_before_the_header() {
-        let table: &[(&[(HeaderName, &str)], Option<&str>)] = &[
+        let table: &[Row<'_>] = &[
             (&[], None),
             (&[(COOKIE, "access_token=t1")], Some("t1")),
             (
-                &[(COOKIE, "a=b; access_token=t1; c=d"), (AUTHORIZATION, "Bearer t2")],
+                &[
+                    (COOKIE, "a=b; access_token=t1; c=d"),
+                    (AUTHORIZATION, "Bearer t2"),
+                ],
                 Some("t1"),
             ),
             (&[(COOKIE, "a=b"), (COOKIE, "access_token=t1")], Some("t1")),
@@ -82,11 +87,17 @@ mod tests {
                 Some("t2"),
             ),
             (
-                &[(COOKIE, "access_token=undefined"), (AUTHORIZATION, "Bearer t2")],
+                &[
+                    (COOKIE, "access_token=undefined"),
+                    (AUTHORIZATION, "Bearer t2"),
+                ],
                 Some("t2"),
             ),
             (
-                &[(COOKIE, "access_token=\"null\""), (AUTHORIZATION, "Bearer t2")],
+                &[
+                    (COOKIE, "access_token=\"null\""),
+                    (AUTHORIZATION, "Bearer t2"),
+                ],
                 Some("t2"),
             ),
             (&[(COOKIE, "access_token=\"\"")], None),
