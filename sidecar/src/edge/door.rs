@@ -137,7 +137,10 @@ impl Door {
             if outcome != Outcome::Io
                 && let Some(parts) = connection.into_parts()
             {
-                linger(parts.io.into_inner()).await;
+                tokio::select! {
+                    () = linger(parts.io.into_inner()) => {}
+                    () = place.asked_to_leave() => {}
+                }
             }
             return outcome;
         }

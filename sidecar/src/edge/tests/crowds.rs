@@ -1,5 +1,10 @@
 //! Silent clients, slow ones, and many at once.
 
+use std::fs::File;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::*;
 
 #[tokio::test]
@@ -130,4 +135,57 @@ async fn an_address_in_use_is_named() {
     };
     let message = Listener::open(&taken, None).unwrap_err().to_string();
     assert!(message.contains(&taken.public.to_string()), "{message}");
+}
+
+/// Says that a test runs in a process of its own.
+const ALONE: &str = "WSE_TEST_ALONE";
+
+/// The limit of open files is the process's: the test runs once more, in a process of its own.
+#[test]
+fn running_out_of_files_passes() {
+    if std::env::var_os(ALONE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        return runtime.block_on(run_out_of_files());
+    }
+    let alone = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "edge::tests::crowds::running_out_of_files_passes",
+        ])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&alone.stdout);
+    assert!(
+        alone.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+async fn run_out_of_files() {
+    let mut house = House::open(Limits::default()).await;
+    house.upgrade("").await;
+    let limit = getrlimit(Resource::Nofile);
+    let few = Rlimit {
+        current: Some(128),
+        ..limit
+    };
+    setrlimit(Resource::Nofile, few).unwrap();
+    let mut hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    // Room for the client's end, and none for the edge's.
+    hoard.pop();
+    let mut client = house.connect().await;
+    client
+        .write_all(format!("{HEAD}\r\n").as_bytes())
+        .await
+        .unwrap();
+    while house.metric("wse_accept_errors_total", None) < 2.0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(house.arrivals.try_recv().is_err());
+    drop(hoard);
+    assert!(house.arrivals.recv().await.is_some());
 }
