@@ -250,3 +250,13 @@ async fn a_large_head_is_taken_and_a_larger_one_refused() {
     }
     house.counted("too_large", 3).await;
 }
+
+#[tokio::test]
+async fn an_independent_client_agrees_with_the_handshake() {
+    let mut house = House::open(Limits::default()).await;
+    let stream = house.connect().await;
+    let url = format!("ws://{}/wse", house.address);
+    let (_socket, response) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    assert_eq!(response.status(), 101);
+    assert!(house.arrivals.recv().await.is_some());
+}
