@@ -1,2 +1,7 @@
-//! Not yet.
-fn main() {}
+//! s
+fn main() {
+    print!(
+        "{}",
+        serde_saphyr::to_string(&wse_operator::api::crd()).unwrap()
+    );
+}
