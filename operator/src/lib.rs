@@ -4,5 +4,6 @@
 //! `tier <- plan`. `plan` and `tier` decide and are pure; `local` carries out with processes.
 
 pub mod api;
+pub mod local;
 pub mod plan;
 pub mod tier;

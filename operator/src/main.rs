@@ -1,7 +1,70 @@
-//! s
-fn main() {
-    print!(
-        "{}",
-        serde_saphyr::to_string(&wse_operator::api::crd()).unwrap()
-    );
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use wse_operator::local::{self, Options};
+use wse_operator::{api, tier};
+
+/// Turns a WseCluster into a fleet of gateways.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the CustomResourceDefinition.
+    Crd,
+    /// Run the fleet of a file on this machine, until Ctrl-C.
+    Up {
+        /// YAML with one WseCluster and its Secrets; edits are followed.
+        file: PathBuf,
+        /// Number of gateways; several share a redis-server that is started for them.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+        replicas: Option<u32>,
+        /// Port that clients connect to, on 127.0.0.1. 0: a free one.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// The gateway's executable, if it is not beside this one.
+        #[arg(long)]
+        sidecar: Option<PathBuf>,
+    },
+    /// Print the eight load tiers.
+    Tiers,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        Command::Crd => print!("{}", serde_saphyr::to_string(&api::crd())?),
+        Command::Tiers => print!("{}", tier::table()),
+        Command::Up {
+            file,
+            replicas,
+            port,
+            sidecar,
+        } => {
+            let options = Options {
+                file,
+                replicas,
+                port,
+                sidecar,
+            };
+            tokio::runtime::Runtime::new()?.block_on(local::up(options))?;
+        }
+    }
+    Ok(())
 }
