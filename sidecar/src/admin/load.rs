@@ -55,7 +55,7 @@ pub struct Load {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Capacity {
-    /// The smaller of what follows.
+    /// What is configured, or what the limit of open files leaves if that is less.
     pub connections: u64,
     /// `limits.connections`; null: none.
     pub configured: Option<u64>,
@@ -63,8 +63,6 @@ pub struct Capacity {
     pub nofile: u64,
     /// Hard limit of open files.
     pub nofile_hard: u64,
-    /// Of those, kept for other things than sessions.
-    pub reserved_files: u64,
 }
 
 /// A counter and its recent growth.
@@ -98,16 +96,19 @@ pub(super) async fn load(State(admin): State<Arc<Admin>>) -> Json<Load> {
         per_second: admin.sampler.per_second(now, &totals, field),
     };
     let group = cgroup::read();
+    let limit = vitals.connection_limit();
+    let (nofile, nofile_hard) = process::file_limits();
     Json(Load {
         version: env!("CARGO_PKG_VERSION").into(),
         node: vitals.node().into(),
         uptime_seconds: admin.started.elapsed().as_secs(),
         connections: vitals.sessions() as u64,
-        capacity: capacity(
-            vitals.connection_limit(),
-            process::file_limits(),
-            vitals.reserved_files(),
-        ),
+        capacity: Capacity {
+            connections: vitals.capacity() as u64,
+            configured: (limit > 0).then_some(limit.into()),
+            nofile,
+            nofile_hard,
+        },
         handshakes: total(|t| t.handshakes),
         messages_in: total(|t| t.messages_in),
         messages_out: total(|t| t.messages_out),
@@ -125,34 +126,4 @@ pub(super) async fn load(State(admin): State<Arc<Admin>>) -> Json<Load> {
         drain: admin.drain.phase(),
         degraded: vitals.degraded(),
     })
-}
-
-fn capacity(limit: u32, (soft, hard): (u64, u64), reserved_files: u64) -> Capacity {
-    let configured = (limit > 0).then_some(u64::from(limit));
-    let by_files = soft.saturating_sub(reserved_files);
-    Capacity {
-        connections: configured.map_or(by_files, |limit| limit.min(by_files)),
-        configured,
-        nofile: soft,
-        nofile_hard: hard,
-        reserved_files,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn capacity_is_the_tighter_limit() {
-        for (limit, soft, reserved, expected) in [
-            (0, 20_000, 200, 19_800),
-            (5_000, 20_000, 200, 5_000),
-            (50_000, 20_000, 200, 19_800),
-            (10, 100, 200, 0),
-        ] {
-            let capacity = capacity(limit, (soft, soft), reserved);
-            assert_eq!(capacity.connections, expected, "{limit} {soft} {reserved}");
-        }
-    }
 }

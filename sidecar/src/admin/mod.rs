@@ -9,6 +9,8 @@ mod load;
 mod probe;
 mod process;
 mod rate;
+#[cfg(test)]
+mod tests;
 mod vitals;
 
 use std::sync::Arc;

@@ -19,6 +19,8 @@ use crate::drain::Phase;
 struct Readiness {
     ready: bool,
     listening: bool,
+    /// There is a key to verify tokens with. Without one every client would be sent away for good.
+    keys: bool,
     drain: Phase,
     /// The backplane is away. That alone does not make a pod unready: all pods would be unready at
     /// once, and nobody could connect.
@@ -28,10 +30,12 @@ struct Readiness {
 
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let listening = admin.vitals.listening();
+    let keys = admin.vitals.has_keys();
     let drain = admin.drain.phase();
     let readiness = Readiness {
-        ready: listening && drain == Phase::Serving,
+        ready: listening && keys && drain == Phase::Serving,
         listening,
+        keys,
         drain,
         degraded: admin.vitals.degraded(),
         sessions: admin.vitals.sessions(),

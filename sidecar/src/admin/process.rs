@@ -1,6 +1,7 @@
 //! The process as the kernel sees it, under the names that Prometheus clients share.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Collector as Collect, Desc};
@@ -47,6 +48,8 @@ fn resident(status: &str) -> Option<u64> {
 
 /// Collects when scraped, so that it costs nothing between.
 pub struct Collector {
+    /// One scrape at a time: two would both add the processor time since the last.
+    scraping: Mutex<()>,
     cpu: Counter,
     files: Gauge,
     files_most: Gauge,
@@ -61,6 +64,7 @@ impl Collector {
     /// Never, unless a name here is no metric name.
     pub fn new() -> prometheus::Result<Self> {
         let collector = Self {
+            scraping: Mutex::default(),
             cpu: Counter::new(
                 "process_cpu_seconds_total",
                 "Processor time used, in user and system mode.",
@@ -98,6 +102,7 @@ impl Collect for Collector {
 
     #[allow(clippy::cast_precision_loss, reason = "gauges are floats")]
     fn collect(&self) -> Vec<MetricFamily> {
+        let _alone = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
         self.cpu.inc_by((cpu_seconds() - self.cpu.get()).max(0.0));
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             self.files.set(entries.count() as f64);

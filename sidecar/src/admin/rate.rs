@@ -1,7 +1,7 @@
 //! Totals become rates: a window of samples.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::vitals::Traffic;
@@ -18,8 +18,7 @@ pub struct Sampler {
 impl Sampler {
     /// Takes the totals of this moment.
     pub fn sample(&self, now: Instant, totals: Traffic) {
-        // Nothing that holds this lock can panic.
-        let mut samples = self.samples.lock().unwrap_or_else(|e| e.into_inner());
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         samples.push_back((now, totals));
         while samples
             .get(1)
@@ -36,7 +35,7 @@ impl Sampler {
         totals: &Traffic,
         field: impl Fn(&Traffic) -> u64,
     ) -> f64 {
-        let samples = self.samples.lock().unwrap_or_else(|e| e.into_inner());
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((since, before)) = samples.front() else {
             return 0.0;
         };

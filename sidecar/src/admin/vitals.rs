@@ -8,6 +8,9 @@ pub trait Vitals: Send + Sync + 'static {
     /// Whether the public port takes connections. False until everything before it is up.
     fn listening(&self) -> bool;
 
+    /// Whether clients' tokens can be verified: false while the only key set could not be fetched yet.
+    fn has_keys(&self) -> bool;
+
     /// Whether the backplane is away.
     fn degraded(&self) -> bool;
 
@@ -20,11 +23,11 @@ pub trait Vitals: Send + Sync + 'static {
     /// Bytes queued for clients and not yet taken by the kernel.
     fn outbound_queued_bytes(&self) -> u64;
 
+    /// Sessions that fit here.
+    fn capacity(&self) -> usize;
+
     /// `limits.connections` in force; 0: none.
     fn connection_limit(&self) -> u32;
-
-    /// File descriptors that are not for clients.
-    fn reserved_files(&self) -> u64;
 
     /// Totals since the start.
     fn traffic(&self) -> Traffic;

@@ -38,7 +38,7 @@ pub(super) async fn send_to_user(
     Body(Message { message }): Body<Message>,
 ) -> Result<Json<Published>, Failure> {
     let user = parse_user(user)?;
-    let envelope = (api.prepare)(&message)?;
+    let envelope = api.prepare(&message)?;
     let position = api
         .calls
         .publish(Topic::user(&user), envelope, None)
@@ -65,7 +65,7 @@ pub(super) async fn send_to_connection(
     Body(Message { message }): Body<Message>,
 ) -> Result<Json<Delivered>, Failure> {
     let id = parse_id(&id)?;
-    let envelope = (api.prepare)(&message)?;
+    let envelope = api.prepare(&message)?;
     let sent = api.calls.send(id.clone(), envelope).await?;
     if !sent.value {
         return Err(Failure::not_found(

@@ -32,8 +32,9 @@ pub use self::calls::Calls;
 pub use self::document::openapi;
 pub use self::metrics::Metrics;
 
-/// Makes the envelope that subscribers receive from the message that a backend sent.
-pub type Prepare = fn(&RawValue) -> Result<Bytes, Unfit>;
+/// Makes the envelope that subscribers receive from the message that a backend sent, nested at most
+/// so deep.
+pub type Prepare = fn(&RawValue, u16) -> Result<Bytes, Unfit>;
 
 /// Why a message cannot be delivered to a client.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,6 +53,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Longest topic name, in bytes.
     pub topic_bytes: usize,
+    /// Deepest nesting of a message.
+    pub json_depth: u16,
 }
 
 /// The API's state, shared by its requests.
@@ -89,5 +92,9 @@ impl Api {
     /// The HTTP service.
     pub fn router(self: &Arc<Self>) -> axum::Router {
         guard::enclose(document::routes().0, self)
+    }
+
+    fn prepare(&self, message: &RawValue) -> Result<Bytes, Unfit> {
+        (self.prepare)(message, self.settings.load().json_depth)
     }
 }

@@ -148,7 +148,7 @@ pub(super) async fn broadcast(
     State(api): State<Arc<Api>>,
     Body(Message { message }): Body<Message>,
 ) -> Result<Json<Published>, Failure> {
-    let envelope = (api.prepare)(&message)?;
+    let envelope = api.prepare(&message)?;
     let position = api.calls.publish(Topic::all(), envelope, None).await?;
     Ok(Json(position.into()))
 }
@@ -175,7 +175,7 @@ impl Ready {
         }
         Ok(Self {
             topic,
-            envelope: (api.prepare)(&publish.message)?,
+            envelope: api.prepare(&publish.message)?,
             key,
         })
     }

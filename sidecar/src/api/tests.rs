@@ -146,7 +146,7 @@ fn connection() -> ConnectionInfo {
 }
 
 /// Takes objects and refuses anything else, byte for byte.
-fn prepare(message: &RawValue) -> Result<Bytes, Unfit> {
+fn prepare(message: &RawValue, _depth: u16) -> Result<Bytes, Unfit> {
     let text = message.get();
     if text.len() > 1_000 {
         return Err(Unfit::TooLarge("larger than 1,000 bytes".into()));
@@ -168,6 +168,7 @@ fn settings(keys: &[&str]) -> Settings {
         keys: KeyRing::of(keys),
         max_body_bytes: 4_096,
         topic_bytes: 20,
+        json_depth: 64,
     }
 }
 

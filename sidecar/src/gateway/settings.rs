@@ -9,7 +9,6 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::logs;
 use crate::config::{self, Backplane, Config, Parsed};
 use crate::keyring::KeyRing;
-use crate::topic::{Pattern, TopicError};
 
 /// What a gateway runs by.
 pub(super) struct Settings {
@@ -116,25 +115,11 @@ fn fingerprint(text: &Result<String, String>, secrets: &[PathBuf]) -> [u8; 32] {
     out
 }
 
-/// What is wrong with values that parse, apart from the files that they name.
+/// What is wrong with values that parse, apart from what the rooms find when they compile their part.
 fn problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     if let Err(error) = logs::parse(&config.log) {
         problems.push(error);
-    }
-    let topic_bytes = usize::from(config.limits.topic_bytes);
-    let patterns = config.topics.iter().map(|policy| &policy.pattern);
-    for (setting, pattern) in patterns.map(|pattern| ("topics[].pattern", pattern)).chain(
-        config
-            .auth
-            .default_topics
-            .iter()
-            .map(|pattern| ("auth.defaultTopics", pattern)),
-    ) {
-        let parsed: Result<Pattern, TopicError> = Pattern::parse(pattern, topic_bytes);
-        if let Err(error) = parsed {
-            problems.push(format!("{setting}: {pattern:?}: {error}"));
-        }
     }
     let limits = &config.limits;
     if limits.ping_seconds == 0 || limits.ping_seconds >= limits.idle_seconds {
@@ -210,7 +195,7 @@ pub(super) fn effective(old: &Config, new: Config) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Limits, RedisBackplane, TopicPolicy};
+    use crate::config::{Limits, RedisBackplane};
 
     fn with(change: impl FnOnce(&mut Config)) -> Config {
         let mut config = Config::default();
@@ -225,14 +210,8 @@ mod tests {
 
     #[test]
     fn names_the_setting_that_is_wrong() {
-        let policy: TopicPolicy = serde_json::from_str(r#"{"pattern":"$x"}"#).unwrap();
         let cases = [
             ("log", with(|c| c.log = "a=b=c".into())),
-            ("topics[].pattern", with(|c| c.topics.push(policy))),
-            (
-                "auth.defaultTopics",
-                with(|c| c.auth.default_topics.push(String::new())),
-            ),
             ("limits.pingSeconds", with(|c| c.limits.ping_seconds = 60)),
             (
                 "limits.messageBytes",
