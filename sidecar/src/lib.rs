@@ -19,3 +19,5 @@ pub mod hub;
 pub mod reactor;
 #[cfg(feature = "gateway")]
 pub mod topic;
+#[cfg(feature = "gateway")]
+pub mod wire;
