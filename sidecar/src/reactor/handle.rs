@@ -27,6 +27,21 @@ pub struct Options {
     pub inbox_bytes: usize,
 }
 
+impl Default for Options {
+    /// What one core serves well: a message of 1 MiB, which is what the published clients take (wse-protocol
+    /// 1.4), and queues of as much.
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            name: "reactor".to_owned(),
+            message_bytes: MIB,
+            partial_bytes: 64 * MIB,
+            outbound_bytes: MIB,
+            inbox_bytes: 64 * MIB,
+        }
+    }
+}
+
 /// Why a command was not taken: more bytes are waiting than [`Options::inbox_bytes`] allows, or the
 /// reactor has ended. Hands the command back.
 #[derive(Debug)]

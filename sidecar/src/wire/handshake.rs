@@ -7,7 +7,7 @@ use http::header::{
     ALLOW, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{Method, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 
 /// Section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -74,6 +74,19 @@ impl Refusal {
             Self::Version => "websocket_version",
         }
     }
+}
+
+/// The whole answer to a request: 101, or the refusal.
+pub fn respond<B>(request: &Request<B>) -> Response<()> {
+    let answer = accept(request.method(), request.version(), request.headers());
+    let (status, headers) = match answer {
+        Ok(headers) => (StatusCode::SWITCHING_PROTOCOLS, headers),
+        Err(refusal) => (refusal.status(), refusal.headers()),
+    };
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// The headers of the answer, whose status is 101.
