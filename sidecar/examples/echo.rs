@@ -1,8 +1,9 @@
 //! An echo server on `wire` and `reactor` alone. Arguments: address, number of reactors.
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::{env, thread, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Version};
 use wse_sidecar::reactor::{self, Closed, Context, Handle, Handler, Message, Options, Reply};
 use wse_sidecar::reactor::{SessionId, Sessions, Socket};
@@ -25,41 +26,27 @@ impl Handler for Echo {
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The request and the length of its head. None when more bytes are needed.
-fn head(bytes: &[u8]) -> Outcome<Option<(Request<()>, usize)>> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(length) = parsed.parse(bytes)? else {
-        return Ok(None);
-    };
-    let version = if parsed.version == Some(1) {
-        Version::HTTP_11
-    } else {
-        Version::HTTP_10
-    };
-    let builder = Request::builder()
-        .method(parsed.method.unwrap_or_default())
-        .version(version);
-    let builder = parsed
-        .headers
-        .iter()
-        .fold(builder, |b, line| b.header(line.name, line.value));
-    Ok(Some((builder.body(())?, length)))
-}
-
 fn serve(mut stream: TcpStream, reactor: &Handle<Echo>) -> Outcome<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
-    let (request, length) = loop {
-        let read = stream.read(&mut piece)?;
-        bytes.extend_from_slice(&piece[..read]);
-        match head(&bytes)? {
-            Some(head) => break head,
-            None if read == 0 || bytes.len() > piece.len() => return Err("no request".into()),
-            None => {}
+    let mut reader = BufReader::new((&stream).take(65_536));
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut head)? == 0 {
+            return Err("no request".into());
         }
-    };
-    let response = handshake::respond(&request);
+    }
+    let read_ahead = Bytes::copy_from_slice(reader.buffer());
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut parsed = httparse::Request::new(&mut headers);
+    parsed.parse(&head)?;
+    let mut request = Request::builder().method(parsed.method.unwrap_or_default());
+    if parsed.version == Some(0) {
+        request = request.version(Version::HTTP_10);
+    }
+    for line in parsed.headers {
+        request = request.header(line.name, line.value);
+    }
+    let response = handshake::respond(&request.body(())?);
     write!(stream, "HTTP/1.1 {}\r\n", response.status())?;
     for (name, value) in response.headers() {
         write!(stream, "{name}: {}\r\n", value.to_str()?)?;
@@ -68,13 +55,7 @@ fn serve(mut stream: TcpStream, reactor: &Handle<Echo>) -> Outcome<()> {
     if response.status() == 101 {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        reactor.accept(
-            Socket {
-                stream,
-                read_ahead: bytes.split_off(length).into(),
-            },
-            (),
-        );
+        reactor.accept(Socket { stream, read_ahead }, ());
     }
     Ok(())
 }
