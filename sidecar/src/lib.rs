@@ -29,3 +29,5 @@ pub mod keyring;
 pub mod reactor;
 #[cfg(feature = "gateway")]
 pub mod topic;
+#[cfg(feature = "gateway")]
+pub mod wire;
