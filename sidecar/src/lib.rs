@@ -16,6 +16,8 @@ pub mod edge;
 #[cfg(feature = "gateway")]
 pub mod hub;
 #[cfg(feature = "gateway")]
+pub mod protocol;
+#[cfg(feature = "gateway")]
 pub mod reactor;
 #[cfg(feature = "gateway")]
 pub mod topic;
