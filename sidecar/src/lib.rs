@@ -25,6 +25,7 @@ pub mod gateway;
 pub mod hub;
 #[cfg(feature = "gateway")]
 pub mod keyring;
+#[cfg(feature = "gateway")]
 pub mod protocol;
 #[cfg(feature = "gateway")]
 pub mod reactor;

@@ -9,7 +9,6 @@ use crate::auth::{self, Verifier};
 use crate::config::Config;
 use crate::drain::Schedule;
 use crate::hub;
-use crate::reactor::Options;
 use crate::{edge, keyring::KeyRing};
 
 /// A configuration, compiled.
@@ -60,19 +59,5 @@ impl Parts {
             schedule: Schedule::from(&config.drain),
             config,
         })
-    }
-}
-
-/// Sizes of the reactor with this number.
-pub(super) fn options(config: &Config, number: usize) -> Options {
-    let limits = &config.limits;
-    // Sizes above what this machine can address are no bound at all.
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    Options {
-        name: format!("reactor-{number}"),
-        message_bytes: limits.message_bytes as usize,
-        partial_bytes: size(limits.partial_bytes),
-        outbound_bytes: limits.outbound_bytes as usize,
-        inbox_bytes: size(limits.inbox_bytes),
     }
 }

@@ -1,24 +1,22 @@
 //! The gateway's account of itself, for the admin port.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::reactors::Sum;
 use crate::admin::{Traffic, Vitals};
 use crate::auth::Verifier;
 use crate::backplane::{Backplane, State};
 use crate::config::Config;
 use crate::edge;
 use crate::hub::Fleet;
-use crate::reactor::Counters;
 
 pub(super) struct Pulse {
     pub(super) node: String,
     pub(super) fleet: Fleet,
     pub(super) backplane: Backplane,
-    /// Sums over all reactors.
-    pub(super) counters: Arc<dyn Fn() -> Counters + Send + Sync>,
+    pub(super) counters: Sum,
     /// The configuration in force.
     pub(super) config: ArcSwap<Config>,
     /// Verifies the tokens of new clients.

@@ -6,13 +6,37 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
 
+use crate::config::Config;
+use crate::protocol::Gateway;
 use crate::reactor::Counters;
 
-/// Sums the reactors' counters when scraped.
+/// How many reactors to run: as configured, or one for each core that the process may use.
+pub(super) fn count(config: &Config) -> usize {
+    match config.reactors {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        configured => configured.into(),
+    }
+}
+
+/// Reads the sum over all reactors.
+pub(super) type Sum = Arc<dyn Fn() -> Counters + Send + Sync>;
+
+/// The sum over the reactors of a gateway.
+pub(super) fn sum(gateway: Arc<Gateway>) -> Sum {
+    Arc::new(move || {
+        let mut sum = Counters::default();
+        for reactor in gateway.reactors() {
+            sum += reactor.counters();
+        }
+        sum
+    })
+}
+
+/// Brings the sum up to date when scraped.
 pub(super) struct Figures {
     /// One scrape at a time: two would both add what the counters have grown since the last.
     scraping: Mutex<()>,
-    read: Arc<dyn Fn() -> Counters + Send + Sync>,
+    sum: Sum,
     bytes: IntCounterVec,
     closed: IntCounterVec,
     dropped: IntCounter,
@@ -24,16 +48,13 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// `read` sums over all reactors.
-    pub(super) fn new(
-        read: Arc<dyn Fn() -> Counters + Send + Sync>,
-    ) -> prometheus::Result<Self> {
+    pub(super) fn new(sum: Sum) -> prometheus::Result<Self> {
         let by = |name: &str, help: &str, label: &str| {
             IntCounterVec::new(Opts::new(name, help), &[label])
         };
         Ok(Self {
             scraping: Mutex::default(),
-            read,
+            sum,
             bytes: by(
                 "wse_bytes_total",
                 "Bytes of clients' sockets, read (in) and taken by the kernel (out).",
@@ -87,7 +108,7 @@ impl Collector for Figures {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let _alone = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = (self.read)();
+        let now = (self.sum)();
         let labelled = |counters: &IntCounterVec, label: &str, value: u64| {
             raise(&counters.with_label_values(&[label]), value);
         };

@@ -7,27 +7,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use prometheus::Registry;
+use serde_json::value::RawValue;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::doors::Doors;
 use super::logs::Logs;
 use super::metrics::Metrics;
-use super::parts::{self, Parts};
+use super::parts::Parts;
 use super::pulse::Pulse;
-use super::reactors::{Figures, Reactors};
+use super::reactors::{self, Figures};
 use super::settings::{self, Settings, Watched};
 use super::signals::Signals;
 use super::{one, reload, serve};
-use crate::admin::{Admin, ProcessCollector, Sampler};
-use crate::api::{self, Api};
+use crate::admin::{Admin, ProcessCollector, Sampler, Vitals};
+use crate::api::{self, Api, Unfit};
 use crate::auth;
 use crate::backplane::{self, Backplane, NodeId};
 use crate::drain::{self, Controls, Driver};
 use crate::edge::{Edge, EdgeControl, Listener};
+use crate::config::Config;
 use crate::hub::{self, Fleet, Router};
+use crate::protocol::{
+    self,
+    envelope::{self, EnvelopeError},
+};
 
 /// Connections of backends at once; more wait.
 const API_CONNECTIONS: usize = 2_048;
@@ -47,15 +54,13 @@ pub(super) struct Running {
     api: TcpListener,
     admin: TcpListener,
     sampler: Arc<Sampler>,
-    reactors_ended: oneshot::Receiver<()>,
 }
 
 /// The parts that a reload changes.
 struct InForce {
     pulse: Arc<Pulse>,
     auth_metrics: Arc<auth::Metrics>,
-    router: Router,
-    reactors: Reactors,
+    gateway: Arc<protocol::Gateway>,
     edge: EdgeControl,
     api: Arc<Api>,
     admin: Arc<Admin>,
@@ -85,28 +90,31 @@ impl Running {
         let admin_port = serve::bind(config.listen.admin, config.listen.backlog).map_err(one)?;
         let api_port = serve::bind(config.listen.api, config.listen.backlog).map_err(one)?;
 
-        let hub_metrics = hub::Metrics::new(registry).map_err(one)?;
-        let router = Router::new(node.clone(), parts.hub.clone(), hub_metrics);
+        let hub_metrics = hub::Metrics::new(registry);
+        let router = Router::new(node.clone(), parts.hub.clone(), hub_metrics.clone());
         let sink = Arc::new(router.clone());
         let backplane_metrics = backplane::Metrics::new(registry).map_err(one)?;
         let (joined, cluster) = (&config.backplane, &config.cluster);
         let backplane = Backplane::join(joined, cluster, node.clone(), sink, backplane_metrics);
         let backplane = backplane.await.map_err(one)?;
-        let (reactors, reactors_ended) = Reactors::start(config, &router, registry).map_err(one)?;
-        let fleet = Fleet::new(router.clone(), backplane.clone());
+        let protocol_metrics = protocol::Metrics::new(registry);
+        let count = reactors::count(config);
+        let gateway = protocol::start(&router, count, &hub_metrics, &protocol_metrics);
+        let gateway = Arc::new(gateway.map_err(one)?);
+        let fleet = Fleet::new(router, backplane.clone());
 
         let sessions = fleet.clone();
         let edge = Edge::new(
             Listener::open(&config.listen, inherited).map_err(one)?,
             parts.policy,
             move || sessions.sessions(),
-            reactors.reception(),
+            gateway.clone(),
             registry,
         )
         .map_err(one)?;
         let edge_control = edge.control();
 
-        let counters = reactors.counters();
+        let counters = reactors::sum(gateway.clone());
         registry
             .register(Box::new(Figures::new(counters.clone()).map_err(one)?))
             .map_err(one)?;
@@ -147,8 +155,7 @@ impl Running {
             in_force: InForce {
                 pulse,
                 auth_metrics,
-                router,
-                reactors,
+                gateway,
                 edge: edge_control,
                 api,
                 admin,
@@ -161,7 +168,6 @@ impl Running {
             api: api_port,
             admin: admin_port,
             sampler,
-            reactors_ended,
         })
     }
 
@@ -195,7 +201,6 @@ impl Running {
         let ended = tokio::select! {
             () = self.driver.run() => Ok(()),
             _ = essential.join_next() => Err(one("a task that the gateway cannot do without has ended")),
-            _ = self.reactors_ended => Err(one("a reactor has ended")),
             () = reload::follow(file, watched, &reload_now, metrics, apply) => {
                 Err(one("nobody follows the configuration any more"))
             }
@@ -205,7 +210,7 @@ impl Running {
         if farewell.await.is_err() {
             tracing::warn!("the backplane's lease could not be given up and will expire");
         }
-        in_force.reactors.stop();
+        in_force.gateway.stop();
         tracing::info!("exiting");
         ended
     }
@@ -225,8 +230,7 @@ impl InForce {
         let verifier = self.pulse.verifier.load_full();
         let parts = Parts::compile(settings, Some(&verifier), self.auth_metrics.clone()).await?;
         self.logs.change(&parts.config.log).map_err(one)?;
-        self.router.reload(parts.hub);
-        self.reactors.resize(&parts.config);
+        self.gateway.reload(parts.hub);
         self.edge.reload(parts.policy);
         self.api.configure(parts.api);
         self.admin.configure(parts.admin_token);
@@ -237,8 +241,27 @@ impl InForce {
     }
 }
 
+/// The configured name, or the host's with a suffix that makes a restarted process another node.
+fn node(config: &Config) -> NodeId {
+    if !config.node.is_empty() {
+        return NodeId::new(&config.node);
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "node",
+        host => host,
+    };
+    NodeId::new(&format!("{host}-{:08x}", fastrand::u32(..)))
+}
+
+fn prepare(message: &RawValue, max_depth: u16) -> Result<Bytes, Unfit> {
+    envelope::prepare(message.get().as_bytes(), max_depth).map_err(|error| match error {
+        EnvelopeError::TooLarge => Unfit::TooLarge(error.to_string()),
+        _ => Unfit::Malformed(error.to_string()),
+    })
+}
+
 async fn sample(sampler: Arc<Sampler>, pulse: Arc<Pulse>) {
-    use crate::admin::Vitals;
     let mut ticks = tokio::time::interval(SAMPLE);
     loop {
         ticks.tick().await;
