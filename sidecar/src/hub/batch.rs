@@ -130,7 +130,10 @@ mod tests {
             (vec![None], 0, at(5), (0, at(5))),
             (vec![at(1)], 0, None, (0, None)),
             (
-                vec![Some(Position { epoch: 2, offset: 1 })],
+                vec![Some(Position {
+                    epoch: 2,
+                    offset: 1,
+                })],
                 0,
                 at(5),
                 (0, None),
@@ -165,11 +168,17 @@ mod tests {
             };
             assert!(batches.push(publication).is_none());
         }
-        assert_eq!(batches.take(&Topic::trusted("a")).unwrap().messages.len(), 2);
+        assert_eq!(
+            batches.take(&Topic::trusted("a")).unwrap().messages.len(),
+            2
+        );
         assert_eq!(batches.len(&Topic::trusted("a")), 0);
         assert_eq!(batches.len(&Topic::trusted("c")), 1);
         assert!(batches.take_any(|topic| topic.as_str() == "c").is_some());
         assert!(batches.take_any(|topic| topic.as_str() == "c").is_none());
-        assert_eq!(batches.take(&Topic::trusted("b")).unwrap().messages.len(), 1);
+        assert_eq!(
+            batches.take(&Topic::trusted("b")).unwrap().messages.len(),
+            1
+        );
     }
 }

@@ -13,13 +13,13 @@ use crate::topic::Topic;
 impl Hub {
     /// Publications have arrived, each topic's in order.
     pub fn publish(&mut self, publications: Vec<Publication>, out: &mut impl Outbox) {
+        self.metrics.publications.inc_by(publications.len() as u64);
         for publication in publications {
             self.publish_one(publication, out);
         }
     }
 
     fn publish_one(&mut self, publication: Publication, out: &mut impl Outbox) {
-        self.metrics.publications.inc();
         let mut wanted = false;
         let mut held = 0;
         if let Some(entry) = self.topics.get_mut(&publication.topic) {
@@ -129,8 +129,7 @@ impl Hub {
                 seen.extend(targets[by_name..].iter().map(|(_, target)| target.session));
             }
             for (&session, subscriber) in &entry.subscribers {
-                let has_name =
-                    |named: &&mut Entry| named.subscribers.contains_key(&session);
+                let has_name = |named: &&mut Entry| named.subscribers.contains_key(&session);
                 if named.as_ref().is_some_and(has_name)
                     || !subscriber.may_receive(&batch.topic)
                     || (matched > 1 && !seen.insert(session))
@@ -146,7 +145,8 @@ impl Hub {
         targets.sort_by_key(|(encoding, _)| *encoding);
         for same in targets.chunk_by(|one, other| one.0 == other.0) {
             self.receivers.clear();
-            self.receivers.extend(same.iter().map(|(_, receiver)| *receiver));
+            self.receivers
+                .extend(same.iter().map(|(_, receiver)| *receiver));
             let fanout = Fanout {
                 messages: &batch.messages,
                 encoding: same[0].0,

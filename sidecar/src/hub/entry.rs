@@ -114,7 +114,11 @@ impl Entry {
         };
         self.last = Some(position);
         // Before the backplane has answered, what is missing is before the head.
-        if self.phase == Phase::Live { missing } else { 0 }
+        if self.phase == Phase::Live {
+            missing
+        } else {
+            0
+        }
     }
 
     /// Keeps a publication for those who are pending. Returns its size, 0 when nobody is.
@@ -165,7 +169,10 @@ mod tests {
         assert_eq!(entry.advance(at(6)), 0);
         assert_eq!(entry.last, at(7));
         assert_eq!(entry.advance(at(10)), 2);
-        let other_epoch = Position { epoch: 2, offset: 1 };
+        let other_epoch = Position {
+            epoch: 2,
+            offset: 1,
+        };
         assert_eq!(entry.advance(Some(other_epoch)), 0);
         assert_eq!(entry.last, Some(other_epoch));
     }

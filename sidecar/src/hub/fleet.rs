@@ -165,10 +165,8 @@ impl Fleet {
         let question = Question::Topic {
             name: topic.to_string(),
         };
-        let (gathered, past) = tokio::join!(
-            self.ask_all(question),
-            self.backplane.read(topic, None, 0)
-        );
+        let (gathered, past) =
+            tokio::join!(self.ask_all(question), self.backplane.read(topic, None, 0));
         Ok(gathered?.map(|reply| TopicInfo {
             topic: topic.clone(),
             subscribers: count(&reply),

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::command::{Command, Outcome, Settled};
 use super::patterns::PatternIndex;
 use super::router::Shared;
-use crate::backplane::{Backplane, Error, Position, State};
 use crate::backplane::Interest;
+use crate::backplane::{Backplane, Error, Position, State};
 use crate::topic::Topic;
 
 /// Interests in one call to the backplane.
@@ -83,9 +83,9 @@ impl Table {
     /// The reactor wants it.
     pub(super) fn add(&mut self, interest: &Interest, reactor: usize) {
         match interest {
-            Interest::Pattern(pattern) => self
-                .patterns
-                .get_or_insert_with(pattern, Reactors::default),
+            Interest::Pattern(pattern) => {
+                self.patterns.get_or_insert_with(pattern, Reactors::default)
+            }
             Interest::Topic(topic) => self.topics.entry(topic.clone()).or_default(),
         }
         .add(reactor);

@@ -16,8 +16,8 @@ use super::entry::Entry;
 use super::metrics::Metrics;
 use super::outbox::{Encoding, Ending, Fanout, Outbox, Receiver, SessionKey, TopicKey};
 use super::patterns::PatternIndex;
-use super::ranking::{Ranking, Shown};
 use super::policy::Settings;
+use super::ranking::{Ranking, Shown};
 use super::{ConnectionId, ConnectionInfo};
 use crate::auth::Identity;
 use crate::backplane::{Interest, State};
@@ -273,12 +273,7 @@ impl Hub {
     }
 
     /// A session leaves a topic that it has.
-    pub(super) fn leave_topic(
-        &mut self,
-        key: SessionKey,
-        topic: &Topic,
-        idle: &mut Vec<Interest>,
-    ) {
+    pub(super) fn leave_topic(&mut self, key: SessionKey, topic: &Topic, idle: &mut Vec<Interest>) {
         let Some(entry) = self.topics.get_mut(topic) else {
             return;
         };

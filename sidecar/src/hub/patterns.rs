@@ -26,7 +26,6 @@ impl<T> Default for PatternIndex<T> {
 }
 
 impl<T> PatternIndex<T> {
-
     /// Whether the pattern has a value.
     pub(super) fn contains(&self, pattern: &Pattern) -> bool {
         self.by_prefix

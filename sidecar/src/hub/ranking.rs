@@ -108,7 +108,10 @@ mod tests {
     fn the_largest_topic_is_summed_over_reactors() {
         let shown = [Arc::new(Shown::default()), Arc::new(Shown::default())];
         let topic = Topic::trusted;
-        for (shown, counts) in shown.iter().zip([[("a", 3), ("b", 2)], [("b", 2), ("c", 3)]]) {
+        for (shown, counts) in shown
+            .iter()
+            .zip([[("a", 3), ("b", 2)], [("b", 2), ("c", 3)]])
+        {
             let mut ranking = Ranking::new(Arc::clone(shown));
             for (name, count) in counts {
                 ranking.change(&topic(name), 0, count);
@@ -127,7 +130,10 @@ mod tests {
         ranking.change(&Topic::trusted("chat.b"), 0, 2);
         ranking.change(&Topic::trusted("price"), 0, 7);
         ranking.change(&Topic::trusted("chat.a"), 1, 0);
-        let listed: Vec<_> = ranking.largest("chat.").map(|(topic, _)| topic.as_str()).collect();
+        let listed: Vec<_> = ranking
+            .largest("chat.")
+            .map(|(topic, _)| topic.as_str())
+            .collect();
         assert_eq!(listed, ["chat.b"]);
     }
 }

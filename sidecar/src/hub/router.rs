@@ -93,7 +93,10 @@ impl Router {
     /// Sessions of this pod.
     pub fn sessions(&self) -> usize {
         let reactors = self.0.reactors();
-        reactors.iter().map(|reactor| reactor.inbox.sessions()).sum()
+        reactors
+            .iter()
+            .map(|reactor| reactor.inbox.sessions())
+            .sum()
     }
 
     /// Subscribers, in this pod, of the topic that has most of them.
@@ -173,11 +176,15 @@ impl Shared {
                 bytes += publication.payload.len() + PUBLICATION_BYTES;
                 chunk.push(publication);
             }
-            let mut command = Command::Publications(chunk);
-            while let Err(back) = reactor.inbox.command(command, bytes) {
-                command = back;
-                self.metrics.waits.inc();
-                reactor.inbox.room().await;
+            let Err(refused) = reactor.inbox.command(Command::Publications(chunk), bytes) else {
+                continue;
+            };
+            self.metrics.waits.inc();
+            reactor.inbox.room().await;
+            // Half of the inbox is free now. What does not fit even so is larger than that, or the
+            // reactor has ended: the one must go in, the other drops it.
+            if let Err(refused) = reactor.inbox.command(refused, bytes) {
+                reactor.inbox.urge(refused);
             }
         }
     }
