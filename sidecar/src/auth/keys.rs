@@ -171,20 +171,29 @@ fn check(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String> {
                 .map_err(|_| rejected())
         }
         (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
+            ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).map_err(|_| rejected())?;
             let bits = RsaParameters::public_modulus_len(der).map_err(|_| rejected())?;
-            if !(2048..=8192).contains(&bits) {
-                return Err(format!(
-                    "is an RSA key of {bits} bits; 2048 to 8192 are accepted"
-                ));
-            }
-            Ok(())
+            check_size(bits as usize)
         }
         (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+            let bits = n.iter().skip_while(|&&byte| byte == 0).count() * 8;
+            check_size(bits)?;
             RsaPublicKeyComponents { n, e }
                 .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
                 .map(|_| ())
-                .map_err(|_| "is no RSA key of 2048 to 8192 bits".into())
+                .map_err(|_| rejected())
         }
         (_, DecodingKeyKind::RsaModulusExponent { .. }) => Err(rejected()),
+    }
+}
+
+/// The sizes that the verification algorithm takes.
+fn check_size(bits: usize) -> Result<(), String> {
+    if (2048..=8192).contains(&bits) {
+        Ok(())
+    } else {
+        Err(format!(
+            "is an RSA key of {bits} bits; 2048 to 8192 are accepted"
+        ))
     }
 }
