@@ -215,7 +215,10 @@ async fn load_can_be_read_back() {
     assert_eq!((load.node.as_str(), load.connections), ("pod-1", 7));
     assert_eq!((load.largest_topic, load.outbound_queued_bytes), (5, 3));
     assert_eq!((load.handshakes.total, load.messages_in.total), (9, 40));
-    assert_eq!((load.capacity.connections, load.capacity.configured), (90, Some(100)));
+    assert_eq!(
+        (load.capacity.connections, load.capacity.configured),
+        (90, Some(100))
+    );
     assert!(load.memory.resident_bytes.is_some_and(|bytes| bytes > 0));
     assert!(load.somaxconn.is_some());
 }

@@ -89,7 +89,8 @@ impl From<backplane::Error> for Failure {
         let code = match error {
             backplane::Error::Away(_) => "BACKPLANE_AWAY",
             backplane::Error::Refused(_) => "BACKPLANE_REFUSED",
-            backplane::Error::Unreplicated => "UNREPLICATED",
+            backplane::Error::Uncertain => "PUBLISH_UNCERTAIN",
+            backplane::Error::Unreplicated => "PUBLISH_UNREPLICATED",
         };
         Self::unavailable(code, error.to_string())
     }

@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn a_deny_wins_over_an_allow() {
-        let grants = Grants::from_claim(&json!({"allow": ["chat.*"], "deny": ["chat.secret*"]}))
-            .unwrap();
+        let grants =
+            Grants::from_claim(&json!({"allow": ["chat.*"], "deny": ["chat.secret*"]})).unwrap();
         assert!(grants.permits(&topic("chat.a")));
         assert!(!grants.permits(&topic("chat.secret")));
         assert!(!grants.permits(&topic("news.a")));

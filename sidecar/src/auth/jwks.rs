@@ -53,10 +53,7 @@ struct Set {
 
 fn usable(jwk: &Jwk) -> Option<VerifyingKey> {
     let common = &jwk.common;
-    if !matches!(
-        common.public_key_use,
-        None | Some(PublicKeyUse::Signature)
-    ) {
+    if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }
     if let Some(operations) = &common.key_operations

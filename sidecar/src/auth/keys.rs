@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RsaParameters, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaParameters,
+    RsaPublicKeyComponents,
 };
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, DecodingKeyKind, Validation, decode};

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use crate::config::{self, Algorithm};
 
 /// An RSA key takes a moment to make: one is enough.
-static RSA: LazyLock<RsaKeyPair> = LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
+static RSA: LazyLock<RsaKeyPair> =
+    LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
 
 /// Signs tokens.
 pub(crate) struct Signer {

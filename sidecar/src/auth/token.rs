@@ -68,7 +68,10 @@ mod tests {
             (&[], None),
             (&[(COOKIE, "access_token=t1")], Some("t1")),
             (
-                &[(COOKIE, "a=b; access_token=t1; c=d"), (AUTHORIZATION, "Bearer t2")],
+                &[
+                    (COOKIE, "a=b; access_token=t1; c=d"),
+                    (AUTHORIZATION, "Bearer t2"),
+                ],
                 Some("t1"),
             ),
             (&[(COOKIE, "a=b"), (COOKIE, "access_token=t1")], Some("t1")),
@@ -82,11 +85,17 @@ mod tests {
                 Some("t2"),
             ),
             (
-                &[(COOKIE, "access_token=undefined"), (AUTHORIZATION, "Bearer t2")],
+                &[
+                    (COOKIE, "access_token=undefined"),
+                    (AUTHORIZATION, "Bearer t2"),
+                ],
                 Some("t2"),
             ),
             (
-                &[(COOKIE, "access_token=\"null\""), (AUTHORIZATION, "Bearer t2")],
+                &[
+                    (COOKIE, "access_token=\"null\""),
+                    (AUTHORIZATION, "Bearer t2"),
+                ],
                 Some("t2"),
             ),
             (&[(COOKIE, "access_token=\"\"")], None),

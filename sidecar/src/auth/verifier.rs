@@ -126,7 +126,8 @@ impl Verifier {
     /// # Errors
     /// Why it is not valid, by a label.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refusal> {
-        self.judge(token, now).map_err(|failure| Refusal::Failed(failure.label))
+        self.judge(token, now)
+            .map_err(|failure| Refusal::Failed(failure.label))
     }
 
     fn judge(&self, token: &str, now: SystemTime) -> Result<Identity, Failure<'_>> {

@@ -75,11 +75,6 @@ impl Machine {
         }
     }
 
-    /// Whether the process is on its way out.
-    pub(super) fn is_exiting(&self) -> bool {
-        self.exit
-    }
-
     /// Begins a drain, or goes on with the one that has begun.
     pub(super) fn begin(&mut self, now: Instant, schedule: Schedule) {
         if matches!(self.state, State::Serving) {
@@ -306,7 +301,7 @@ mod tests {
                 }
                 for action in actions {
                     match action {
-                        Action::Exit => prop_assert!(machine.is_exiting()),
+                        Action::Exit => prop_assert!(machine.exit),
                         Action::Leave { .. } => {
                             prop_assert!(!leaving);
                             leaving = true;

@@ -16,7 +16,9 @@ const OTHER_FILES: usize = 256;
 pub fn capacity(limits: &Limits) -> usize {
     let open_files = getrlimit(Resource::Nofile)
         .current
-        .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+        .map_or(usize::MAX, |files| {
+            usize::try_from(files).unwrap_or(usize::MAX)
+        });
     within(open_files, limits)
 }
 
@@ -79,7 +81,9 @@ impl Bucket {
         }
         // Nothing in here can panic while it is locked.
         let mut level = self.0.lock().expect("no holder panics");
-        let debt = level.debt.saturating_sub(now.saturating_duration_since(level.at));
+        let debt = level
+            .debt
+            .saturating_sub(now.saturating_duration_since(level.at));
         let with_this = debt + Duration::from_secs(1) / per_second;
         let enough = with_this <= Duration::from_secs(1);
         level.debt = if enough { with_this } else { debt };
@@ -109,7 +113,11 @@ mod tests {
                 pending_handshakes: pending,
                 ..Limits::default()
             };
-            assert_eq!(within(open_files, &limits), expected, "{open_files} {connections}");
+            assert_eq!(
+                within(open_files, &limits),
+                expected,
+                "{open_files} {connections}"
+            );
         }
     }
 

@@ -91,7 +91,12 @@ impl Door {
     }
 
     /// Attends to one connection until it is handed over or closed.
-    pub(super) async fn attend(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, place: Place) {
+    pub(super) async fn attend(
+        self: Arc<Self>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        place: Place,
+    ) {
         let outcome = self.handle(stream, remote, &place).await;
         self.metrics.count(outcome);
         match outcome {

@@ -58,7 +58,10 @@ pub(super) fn accept(
     if !asks {
         return Err(Refusal::NoUpgrade);
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|value| value != "13") {
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_none_or(|value| value != "13")
+    {
         return Err(Refusal::Version);
     }
     let key = headers

@@ -1,8 +1,6 @@
 //! Counters of the edge.
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of the edge.
 #[derive(Clone, Debug)]
@@ -118,8 +116,6 @@ impl Metrics {
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
-        self.handshakes
-            .with_label_values(&[outcome.label()])
-            .inc();
+        self.handshakes.with_label_values(&[outcome.label()]).inc();
     }
 }

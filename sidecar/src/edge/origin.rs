@@ -59,9 +59,7 @@ impl AllowedOrigins {
         match self {
             Self::Any => true,
             Self::List(list) => list.contains(&origin),
-            Self::SameHost => headers
-                .get(HOST)
-                .is_some_and(|host| origin.has_host(host)),
+            Self::SameHost => headers.get(HOST).is_some_and(|host| origin.has_host(host)),
         }
     }
 }
@@ -72,7 +70,8 @@ impl Origin {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let authority = uri.authority()?;
         // A page's origin names no user and no path.
-        if authority.as_str().contains('@') || text.len() != scheme.len() + 3 + authority.as_str().len()
+        if authority.as_str().contains('@')
+            || text.len() != scheme.len() + 3 + authority.as_str().len()
         {
             return None;
         }
@@ -162,7 +161,11 @@ mod tests {
             ("file://", "app.example.com", false),
             ("chrome-extension://abcdef", "abcdef", false),
             ("https://app.example.com:", "app.example.com", false),
-            ("https://app.example.com:99999", "app.example.com:99999", false),
+            (
+                "https://app.example.com:99999",
+                "app.example.com:99999",
+                false,
+            ),
         ] {
             assert_eq!(
                 AllowedOrigins::SameHost.permit(&headers(origin, host)),
@@ -185,13 +188,24 @@ mod tests {
             ("https://sub.app.example.com", false),
             ("null", false),
         ] {
-            assert_eq!(allowed.permit(&headers(origin, "any")), expected, "{origin}");
+            assert_eq!(
+                allowed.permit(&headers(origin, "any")),
+                expected,
+                "{origin}"
+            );
         }
     }
 
     #[test]
     fn a_list_entry_that_is_no_origin_is_an_error() {
-        for entry in ["*", "app.example.com", "https://", "https://*.a.com/x", "", "null"] {
+        for entry in [
+            "*",
+            "app.example.com",
+            "https://",
+            "https://*.a.com/x",
+            "",
+            "null",
+        ] {
             let message = list(&[entry]).unwrap_err().to_string();
             assert!(message.contains(entry), "{message}");
         }

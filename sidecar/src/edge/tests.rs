@@ -120,12 +120,16 @@ impl House {
 
     fn metric(&self, name: &str, label: Option<&str>) -> f64 {
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let family = families
+            .iter()
+            .find(|family| family.name() == name)
+            .unwrap();
         let metric = family
             .get_metric()
             .iter()
             .find(|metric| {
-                label.is_none_or(|label| metric.get_label().iter().any(|pair| pair.value() == label))
+                label
+                    .is_none_or(|label| metric.get_label().iter().any(|pair| pair.value() == label))
             })
             .unwrap();
         metric.get_counter().get_value() + metric.get_gauge().get_value()
@@ -183,7 +187,9 @@ async fn a_client_is_upgraded_and_handed_over() {
     let (mut client, arrival) = house.upgrade("").await;
     let mut answer = [0; 512];
     let count = client.read(&mut answer).await.unwrap();
-    let answer = str::from_utf8(&answer[..count]).unwrap().to_ascii_lowercase();
+    let answer = str::from_utf8(&answer[..count])
+        .unwrap()
+        .to_ascii_lowercase();
     assert!(answer.starts_with("http/1.1 101 "), "{answer}");
     // RFC 6455 section 1.3.
     assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"));
@@ -295,7 +301,10 @@ async fn on_a_shared_socket_draining_leaves_clients_to_the_siblings() {
     // The edge learns of it at its next turn: one client may still be told to come back.
     let _ = one.ask(&format!("{HEAD}\r\n")).await;
     let mut waiting = one.connect().await;
-    waiting.write_all(format!("{HEAD}\r\n").as_bytes()).await.unwrap();
+    waiting
+        .write_all(format!("{HEAD}\r\n").as_bytes())
+        .await
+        .unwrap();
     let nothing = tokio::time::timeout(Duration::from_millis(50), waiting.read(&mut [0])).await;
     assert!(nothing.is_err());
 
@@ -339,7 +348,10 @@ async fn too_many_handshakes_a_second_are_refused() {
     let mut answers = Vec::new();
     for _ in 0..3 {
         let mut stream = house.connect().await;
-        stream.write_all(format!("{HEAD}\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("{HEAD}\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut status = [0; 12];
         stream.read_exact(&mut status).await.unwrap();
         answers.push(status);
@@ -360,7 +372,9 @@ async fn a_foreign_page_is_refused() {
     assert_eq!(answer.status(), 403);
     assert_eq!(answer.error_code(), "ORIGIN_NOT_ALLOWED");
     house.counted("refused_origin", 1).await;
-    house.upgrade("Origin: https://server.example.com\r\n").await;
+    house
+        .upgrade("Origin: https://server.example.com\r\n")
+        .await;
 
     let auth = Auth {
         allowed_origins: Origins::List(vec!["https://evil.example.com".into()]),

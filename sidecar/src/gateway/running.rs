@@ -27,9 +27,9 @@ use crate::admin::{Admin, ProcessCollector, Sampler, Vitals};
 use crate::api::{self, Api, Unfit};
 use crate::auth;
 use crate::backplane::{self, Backplane, NodeId};
+use crate::config::Config;
 use crate::drain::{self, Controls, Driver};
 use crate::edge::{Edge, EdgeControl, Listener};
-use crate::config::Config;
 use crate::hub::{self, Fleet, Router};
 use crate::protocol::{
     self,

@@ -127,7 +127,11 @@ impl Gateway {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the gateway ended with {status}: {}", self.log());
             }
-            if self.try_admin("/ready").await.is_some_and(|a| a.status == 200) {
+            if self
+                .try_admin("/ready")
+                .await
+                .is_some_and(|a| a.status == 200)
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -152,7 +156,9 @@ impl Gateway {
 
     pub async fn exit(&mut self) -> ExitStatus {
         let ended = timeout(HANG, self.child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("it hangs: {}", self.log())).unwrap()
+        ended
+            .unwrap_or_else(|_| panic!("it hangs: {}", self.log()))
+            .unwrap()
     }
 
     pub fn is_running(&mut self) -> bool {

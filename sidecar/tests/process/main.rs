@@ -41,7 +41,10 @@ async fn the_admin_port_tells_how_it_is() {
         "wse_sessions_opened_total",
         "wse_handshakes_total{outcome=\"upgraded\"}",
     ] {
-        assert!((gateway.metric(metric).await - 1.0).abs() < f64::EPSILON, "{metric}");
+        assert!(
+            (gateway.metric(metric).await - 1.0).abs() < f64::EPSILON,
+            "{metric}"
+        );
     }
     assert!(gateway.metric("process_open_fds").await > 0.0);
 }
@@ -59,12 +62,20 @@ async fn backends_reach_clients() {
         answer.json()
     };
     let message = |n| json!({"t": "note", "p": {"n": n}});
-    let published = post("/publish", json!({"topic": "chat.a", "message": message(1)})).await;
+    let published = post(
+        "/publish",
+        json!({"topic": "chat.a", "message": message(1)}),
+    )
+    .await;
     assert_eq!(published["offset"], 1);
     let epoch = published["epoch"].as_str().unwrap();
     assert_eq!(epoch.len(), 8);
     let item = |n| json!({"topic": "chat.a", "message": message(n)});
-    let batch = post("/publish/batch", json!({"publications": [item(2), item(3)]})).await;
+    let batch = post(
+        "/publish/batch",
+        json!({"publications": [item(2), item(3)]}),
+    )
+    .await;
     assert_eq!(batch["results"][1], json!({"epoch": epoch, "offset": 3}));
     for n in 1..=3 {
         let note = client.receive("note").await;
@@ -83,15 +94,29 @@ async fn backends_reach_clients() {
     let first = post("/publish", same.clone()).await;
     assert_eq!(post("/publish", same).await, first);
 
-    let one = gateway.api(Method::GET, &format!("/connections/{}", client.id), "").await;
+    let one = gateway
+        .api(Method::GET, &format!("/connections/{}", client.id), "")
+        .await;
     assert_eq!(one.json()["user"], "ann");
     assert_eq!(one.json()["subscriptions"], json!(["chat.a"]));
-    let list = gateway.api(Method::GET, "/connections?user=ann", "").await.json();
+    let list = gateway
+        .api(Method::GET, "/connections?user=ann", "")
+        .await
+        .json();
     assert_eq!(list["connections"][0]["id"], client.id.as_str());
-    let topics = gateway.api(Method::GET, "/topics?prefix=chat.", "").await.json();
-    assert_eq!(topics["topics"], json!([{"topic": "chat.a", "subscribers": 1}]));
+    let topics = gateway
+        .api(Method::GET, "/topics?prefix=chat.", "")
+        .await
+        .json();
+    assert_eq!(
+        topics["topics"],
+        json!([{"topic": "chat.a", "subscribers": 1}])
+    );
     let topic = gateway.api(Method::GET, "/topics/chat.a", "").await.json();
-    assert_eq!((&topic["epoch"], &topic["offset"]), (&json!(epoch), &json!(4)));
+    assert_eq!(
+        (&topic["epoch"], &topic["offset"]),
+        (&json!(epoch), &json!(4))
+    );
 
     let path = format!("/connections/{}?code=4401&reason=bye", client.id);
     let ended = gateway.api(Method::DELETE, &path, "").await;
@@ -106,7 +131,9 @@ async fn backends_reach_clients() {
 async fn the_api_refuses_in_json() {
     let gateway = Gateway::start(|config| config["api"]["maxBodyBytes"] = json!(2_048)).await;
     let (get, post) = (Method::GET, Method::POST);
-    let refused = gateway.api_as(get.clone(), "/topics", "", "Bearer wrong").await;
+    let refused = gateway
+        .api_as(get.clone(), "/topics", "", "Bearer wrong")
+        .await;
     assert_eq!(refused.status, 401);
     assert_eq!(refused.json()["error"]["code"], "API_KEY_REFUSED");
     let large = json!({"topic": "chat.a", "message": {"t": "x".repeat(4_096)}}).to_string();
@@ -114,8 +141,20 @@ async fn the_api_refuses_in_json() {
         (&post, "/publish", large.as_str(), 413, "BODY_TOO_LARGE"),
         (&post, "/publish", "{", 400, "JSON_INVALID"),
         (&post, "/publish", "{}", 422, "BODY_INVALID"),
-        (&post, "/publish", r#"{"topic":"a","message":[]}"#, 400, "MESSAGE_INVALID"),
-        (&post, "/publish", r#"{"topic":"a","message":{"p":1}}"#, 400, "MESSAGE_INVALID"),
+        (
+            &post,
+            "/publish",
+            r#"{"topic":"a","message":[]}"#,
+            400,
+            "MESSAGE_INVALID",
+        ),
+        (
+            &post,
+            "/publish",
+            r#"{"topic":"a","message":{"p":1}}"#,
+            400,
+            "MESSAGE_INVALID",
+        ),
         (&get, "/nowhere", "", 404, "ROUTE_UNKNOWN"),
         (&get, "/publish", "", 405, "METHOD_NOT_ALLOWED"),
     ] {
@@ -141,7 +180,10 @@ async fn a_drain_by_the_operator_empties_and_is_taken_back() {
     }
     gateway.wait_metric("wse_drain_sessions_left", 0.0).await;
     let ready = gateway.admin("/ready").await;
-    assert_eq!((ready.status, ready.json()["ready"].clone()), (503, json!(false)));
+    assert_eq!(
+        (ready.status, ready.json()["ready"].clone()),
+        (503, json!(false))
+    );
     assert_eq!(gateway.admin("/live").await.status, 200);
     let refused = gateway.try_client("late").await;
     match refused {
@@ -153,7 +195,10 @@ async fn a_drain_by_the_operator_empties_and_is_taken_back() {
         Ok(_) => panic!("let in"),
     }
     assert!(gateway.is_running());
-    assert_eq!(gateway.drain(Method::DELETE, TOKEN).await.json(), json!({"drain": "serving"}));
+    assert_eq!(
+        gateway.drain(Method::DELETE, TOKEN).await.json(),
+        json!({"drain": "serving"})
+    );
     assert_eq!(gateway.admin("/ready").await.status, 200);
     let mut back = gateway.client("back").await;
     assert_eq!(back.subscribe("chat.a").await["success"], true);
@@ -197,16 +242,26 @@ async fn a_reload_keeps_every_client() {
     gateway.write_config(&next.to_string());
     gateway.wait_metric(applied, 1.0).await;
     gateway.wait_metric("wse_config_unknown_fields", 1.0).await;
-    assert_eq!(gateway.admin("/load").await.json()["capacity"]["configured"], 77);
+    assert_eq!(
+        gateway.admin("/load").await.json()["capacity"]["configured"],
+        77
+    );
     let ack = client.subscribe("chat.b").await;
-    assert_eq!(ack["success_topics"], json!([]), "one subscription is allowed: {ack}");
+    assert_eq!(
+        ack["success_topics"],
+        json!([]),
+        "one subscription is allowed: {ack}"
+    );
 
     gateway.write_config("{");
     gateway.wait_metric(refused, 1.0).await;
     next["auth"]["keys"] = json!([]);
     gateway.write_config(&next.to_string());
     gateway.wait_metric(refused, 2.0).await;
-    assert_eq!(gateway.admin("/load").await.json()["capacity"]["configured"], 77);
+    assert_eq!(
+        gateway.admin("/load").await.json()["capacity"]["configured"],
+        77
+    );
 
     gateway.directory.file("api", "another-key");
     next["auth"] = gateway.config["auth"].clone();
@@ -219,7 +274,10 @@ async fn a_reload_keeps_every_client() {
     let answer = gateway
         .api_as(Method::POST, "/publish", &body, "Bearer another-key")
         .await;
-    assert_eq!(answer.headers["x-wse-node"], "pod-1", "a node keeps its name");
+    assert_eq!(
+        answer.headers["x-wse-node"], "pod-1",
+        "a node keeps its name"
+    );
     client.receive("note").await;
     gateway.directory.file("api", API_KEY);
     gateway.signal(Signal::HUP);
@@ -227,7 +285,10 @@ async fn a_reload_keeps_every_client() {
     assert_eq!(gateway.api(Method::GET, "/topics", "").await.status, 200);
     assert!((gateway.metric("wse_sessions_opened_total").await - 1.0).abs() < f64::EPSILON);
     let log = gateway.log();
-    assert!(log.contains("needs a restart") && log.contains("\"tomorrow\""), "{log}");
+    assert!(
+        log.contains("needs a restart") && log.contains("\"tomorrow\""),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -236,7 +297,9 @@ async fn nothing_secret_is_logged() {
     let mut client = gateway.client("ann").await;
     client.subscribe("chat.a").await;
     let body = json!({"topic": "chat.a", "message": {"t": "note", "p": "a-payload"}});
-    gateway.api(Method::POST, "/publish", &body.to_string()).await;
+    gateway
+        .api(Method::POST, "/publish", &body.to_string())
+        .await;
     client.receive("note").await;
     gateway.drain(Method::DELETE, TOKEN).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -256,12 +319,28 @@ fn check_tells_what_is_wrong() {
     let auth = json!({"keys": [{"algorithm": "HS256", "file": key}]});
     for (config, fine, told) in [
         (json!({"version": 1, "auth": auth}), true, "fine"),
-        (json!({"version": 1, "auth": auth, "later": 1}), true, "later"),
+        (
+            json!({"version": 1, "auth": auth, "later": 1}),
+            true,
+            "later",
+        ),
         (json!({"version": 9}), false, "version 9"),
         (json!({"version": 1}), false, "no key"),
-        (json!({"version": 1, "auth": {"mode": "None"}, "limits": {"pingSeconds": 99}}), false, "limits.pingSeconds"),
-        (json!({"version": 1, "auth": {"mode": "None"}, "api": {"keyFiles": ["/nowhere"]}}), false, "/nowhere"),
-        (json!({"version": 1, "auth": {"mode": "None"}, "topics": [{"pattern": ""}]}), false, "topics"),
+        (
+            json!({"version": 1, "auth": {"mode": "None"}, "limits": {"pingSeconds": 99}}),
+            false,
+            "limits.pingSeconds",
+        ),
+        (
+            json!({"version": 1, "auth": {"mode": "None"}, "api": {"keyFiles": ["/nowhere"]}}),
+            false,
+            "/nowhere",
+        ),
+        (
+            json!({"version": 1, "auth": {"mode": "None"}, "topics": [{"pattern": ""}]}),
+            false,
+            "topics",
+        ),
     ] {
         let file = directory.file("config.json", &config.to_string());
         let run = Command::new(env!("CARGO_BIN_EXE_wse-sidecar"))

@@ -215,7 +215,10 @@ async fn tokens_wait_for_keys_and_are_not_refused_for_want_of_them() {
     let request = bearer(&key.token("ada"));
     assert!(!verifier.is_ready());
     assert_eq!(
-        verifier.authenticate(&request, SystemTime::now()).await.unwrap_err(),
+        verifier
+            .authenticate(&request, SystemTime::now())
+            .await
+            .unwrap_err(),
         Denied::KeysUnavailable
     );
 
@@ -224,11 +227,17 @@ async fn tokens_wait_for_keys_and_are_not_refused_for_want_of_them() {
         .await
         .unwrap();
     assert!(verifier.is_ready());
-    verifier.authenticate(&request, SystemTime::now()).await.unwrap();
+    verifier
+        .authenticate(&request, SystemTime::now())
+        .await
+        .unwrap();
     // The set is fresh: a key that it does not have is refused.
     let stranger = bearer(&Signer::es256("x").token("ada"));
     assert_eq!(
-        verifier.authenticate(&stranger, SystemTime::now()).await.unwrap_err(),
+        verifier
+            .authenticate(&stranger, SystemTime::now())
+            .await
+            .unwrap_err(),
         Denied::Refused(Refusal::Failed("unknown_key"))
     );
 }
@@ -240,10 +249,14 @@ async fn a_reload_takes_the_set_over_while_the_provider_is_away() {
     provider.serve(&[&key]);
     let mut config = config(&provider);
     let metrics = metrics();
-    let first = Verifier::load(&config, None, metrics.clone()).await.unwrap();
+    let first = Verifier::load(&config, None, metrics.clone())
+        .await
+        .unwrap();
     provider.serve_text("500 Internal Server Error", "");
     config.leeway_seconds = 1;
-    let second = Verifier::load(&config, Some(&first), metrics).await.unwrap();
+    let second = Verifier::load(&config, Some(&first), metrics)
+        .await
+        .unwrap();
     drop(first);
     assert!(second.verify(&key.token("ada"), SystemTime::now()).is_ok());
     assert_eq!(provider.asked(), 1);

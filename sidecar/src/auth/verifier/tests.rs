@@ -164,7 +164,10 @@ async fn time_is_the_callers() {
 
 #[tokio::test]
 async fn the_previous_key_stays_good_during_a_rotation() {
-    let (old, new) = (Signer::hs256(), Signer::hmac(Algorithm::HS256, &"n".repeat(32)));
+    let (old, new) = (
+        Signer::hs256(),
+        Signer::hmac(Algorithm::HS256, &"n".repeat(32)),
+    );
     let verifier = verifier(&[&new, &old]).await;
     assert_eq!(label(verifier.verify(&old.token("ada"), now())), "accepted");
     assert_eq!(label(verifier.verify(&new.token("ada"), now())), "accepted");
@@ -204,7 +207,9 @@ async fn the_claim_decides_what_is_granted() {
         ..Auth::default()
     };
     let metrics = metrics();
-    let verifier = Verifier::load(&config, None, metrics.clone()).await.unwrap();
+    let verifier = Verifier::load(&config, None, metrics.clone())
+        .await
+        .unwrap();
     let chat = json!({"allow": ["chat.*"], "deny": ["chat.secret"]});
     for (claim, granted, malformed) in [
         (None, vec!["lobby"], 0),
@@ -225,7 +230,11 @@ async fn the_claim_decides_what_is_granted() {
             .filter(|name| identity.grants.permits(&Topic::parse(name, 255).unwrap()))
             .collect();
         assert_eq!(permitted, granted, "{claim:?}");
-        assert_eq!(metrics.malformed_grants.get() - before, malformed, "{claim:?}");
+        assert_eq!(
+            metrics.malformed_grants.get() - before,
+            malformed,
+            "{claim:?}"
+        );
         assert_eq!(&*identity.user, "ada");
     }
 }
@@ -240,9 +249,13 @@ async fn the_request_decides_which_token() {
         ..Auth::default()
     };
     let metrics = metrics();
-    let strict = Verifier::load(&config, None, metrics.clone()).await.unwrap();
+    let strict = Verifier::load(&config, None, metrics.clone())
+        .await
+        .unwrap();
     config.allowed_origins = Origins::Any;
-    let open = Verifier::load(&config, None, metrics.clone()).await.unwrap();
+    let open = Verifier::load(&config, None, metrics.clone())
+        .await
+        .unwrap();
 
     let cookie = format!("jar={}", signer.token("cookie"));
     let bearer = format!("Bearer {}", signer.token("bearer"));
@@ -276,7 +289,11 @@ async fn without_authentication_everybody_is_anonymous() {
         .unwrap();
     assert_eq!(&*identity.user, "anonymous");
     assert_eq!(identity.expires_at, None);
-    assert!(identity.grants.permits(&Topic::parse("chat.a", 255).unwrap()));
+    assert!(
+        identity
+            .grants
+            .permits(&Topic::parse("chat.a", 255).unwrap())
+    );
     assert!(!identity.grants.permits(&Topic::parse("news", 255).unwrap()));
 }
 
@@ -288,13 +305,29 @@ async fn an_unusable_key_is_told_with_its_file() {
     let short_rsa = scratch.write(SHORT_RSA.as_bytes());
     let cases: [(Algorithm, _, &str); 9] = [
         (Algorithm::HS256, scratch.write(&[b'x'; 31]), "31 bytes"),
-        (Algorithm::HS256, scratch.write(b"0123456789012345678901234567890\n"), "31 bytes"),
-        (Algorithm::RS256, scratch.write(b"no pem"), "no public key in PEM"),
-        (Algorithm::ES256, rsa.clone(), "no public key in PEM for ES256"),
+        (
+            Algorithm::HS256,
+            scratch.write(b"0123456789012345678901234567890\n"),
+            "31 bytes",
+        ),
+        (
+            Algorithm::RS256,
+            scratch.write(b"no pem"),
+            "no public key in PEM",
+        ),
+        (
+            Algorithm::ES256,
+            rsa.clone(),
+            "no public key in PEM for ES256",
+        ),
         (Algorithm::EdDSA, rsa, "no public key in PEM for EdDSA"),
         (Algorithm::RS256, private, "private key"),
         (Algorithm::RS256, short_rsa, "1024 bits"),
-        (Algorithm::RS256, scratch.path().join("absent"), "No such file"),
+        (
+            Algorithm::RS256,
+            scratch.path().join("absent"),
+            "No such file",
+        ),
         (Algorithm::RS256, scratch.path().to_owned(), "directory"),
     ];
     for (algorithm, file, expected) in cases {
@@ -326,10 +359,34 @@ async fn a_contradicting_configuration_is_refused() {
 
     let scratch = Scratch::new();
     for (jwks, expected) in [
-        (Jwks { url: Some("http://idp.example.com/keys".into()), ..Jwks::default() }, "must be https"),
-        (Jwks { url: Some("file:///etc/passwd".into()), ..Jwks::default() }, "auth.jwks.url"),
-        (Jwks { url: Some("nonsense".into()), ..Jwks::default() }, "must be https"),
-        (Jwks { file: Some(scratch.write(b"{\"keys\": []}")), ..Jwks::default() }, "no usable key"),
+        (
+            Jwks {
+                url: Some("http://idp.example.com/keys".into()),
+                ..Jwks::default()
+            },
+            "must be https",
+        ),
+        (
+            Jwks {
+                url: Some("file:///etc/passwd".into()),
+                ..Jwks::default()
+            },
+            "auth.jwks.url",
+        ),
+        (
+            Jwks {
+                url: Some("nonsense".into()),
+                ..Jwks::default()
+            },
+            "must be https",
+        ),
+        (
+            Jwks {
+                file: Some(scratch.write(b"{\"keys\": []}")),
+                ..Jwks::default()
+            },
+            "no usable key",
+        ),
     ] {
         let config = Auth {
             jwks: Some(jwks),
@@ -355,7 +412,10 @@ async fn keys_come_from_a_mounted_set() {
     let verifier = load(&config).await.unwrap();
     assert!(verifier.is_ready());
     for signer in [&a, &b] {
-        assert_eq!(label(verifier.verify(&signer.token("ada"), now())), "accepted");
+        assert_eq!(
+            label(verifier.verify(&signer.token("ada"), now())),
+            "accepted"
+        );
     }
     assert_eq!(
         label(verifier.verify(&Signer::eddsa("b").token("ada"), now())),
@@ -365,7 +425,9 @@ async fn keys_come_from_a_mounted_set() {
 
 #[test]
 fn no_token_panics_and_none_is_accepted() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let signer = Signer::hs256();
     let verifier = runtime.block_on(verifier(&[&signer]));
     let good = signer.token("ada");
