@@ -1,4 +1,4 @@
-//! The reactors' figures as metrics.
+//! How many reactors there are, and their figures as metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,16 +32,14 @@ pub(super) fn sum(gateway: Arc<Gateway>) -> Sum {
     })
 }
 
-/// Brings the sum up to date when scraped.
+/// Brings the sum up to date when scraped. What the protocol counts by itself, such as messages from
+/// clients by what became of them and sessions by their close code, is not here again.
 pub(super) struct Figures {
     /// One scrape at a time: two would both add what the counters have grown since the last.
     scraping: Mutex<()>,
     sum: Sum,
     bytes: IntCounterVec,
-    closed: IntCounterVec,
-    dropped: IntCounter,
-    messages: IntCounterVec,
-    opened: IntCounter,
+    messages_out: IntCounter,
     partial_bytes: IntGauge,
     queued_bytes: IntGauge,
     sessions: IntGauge,
@@ -49,32 +47,20 @@ pub(super) struct Figures {
 
 impl Figures {
     pub(super) fn new(sum: Sum) -> prometheus::Result<Self> {
-        let by = |name: &str, help: &str, label: &str| {
-            IntCounterVec::new(Opts::new(name, help), &[label])
-        };
         Ok(Self {
             scraping: Mutex::default(),
             sum,
-            bytes: by(
-                "wse_bytes_total",
-                "Bytes of clients' sockets, read (in) and taken by the kernel (out).",
-                "direction",
+            bytes: IntCounterVec::new(
+                Opts::new(
+                    "wse_socket_bytes_total",
+                    "Bytes of clients' sockets, read (in) and taken by the kernel (out).",
+                ),
+                &["direction"],
             )?,
-            closed: by(
-                "wse_sessions_closed_total",
-                "Sessions that ended, by how.",
-                "how",
+            messages_out: IntCounter::new(
+                "wse_outbound_messages_total",
+                "Messages queued or written for clients.",
             )?,
-            dropped: IntCounter::new(
-                "wse_frames_dropped_total",
-                "Publications that a slow session did not get: by its topic's policy, or closed for it.",
-            )?,
-            messages: by(
-                "wse_messages_total",
-                "Messages from clients (in) and for clients (out).",
-                "direction",
-            )?,
-            opened: IntCounter::new("wse_sessions_opened_total", "Sessions that began.")?,
             partial_bytes: IntGauge::new(
                 "wse_partial_bytes",
                 "Bytes held for frames and messages that are not complete.",
@@ -87,13 +73,10 @@ impl Figures {
         })
     }
 
-    fn parts(&self) -> [&dyn Collector; 8] {
+    fn parts(&self) -> [&dyn Collector; 5] {
         [
             &self.bytes,
-            &self.closed,
-            &self.dropped,
-            &self.messages,
-            &self.opened,
+            &self.messages_out,
             &self.partial_bytes,
             &self.queued_bytes,
             &self.sessions,
@@ -109,26 +92,9 @@ impl Collector for Figures {
     fn collect(&self) -> Vec<MetricFamily> {
         let _alone = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.sum)();
-        let labelled = |counters: &IntCounterVec, label: &str, value: u64| {
-            raise(&counters.with_label_values(&[label]), value);
-        };
-        labelled(&self.bytes, "in", now.bytes_in);
-        labelled(&self.bytes, "out", now.bytes_out);
-        labelled(&self.messages, "in", now.messages_in);
-        labelled(&self.messages, "out", now.messages_out);
-        for (how, value) in [
-            ("by_client", now.closed_by_client),
-            ("lost", now.closed_lost),
-            ("other", now.closed_other),
-            ("oversize", now.closed_oversize),
-            ("protocol", now.closed_protocol),
-            ("slow", now.closed_slow),
-            ("utf8", now.closed_utf8),
-        ] {
-            labelled(&self.closed, how, value);
-        }
-        raise(&self.opened, now.sessions_opened);
-        raise(&self.dropped, now.frames_dropped);
+        raise(&self.bytes.with_label_values(&["in"]), now.bytes_in);
+        raise(&self.bytes.with_label_values(&["out"]), now.bytes_out);
+        raise(&self.messages_out, now.messages_out);
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.partial_bytes.set(gauge(now.partial_bytes));
         self.queued_bytes.set(gauge(now.queued_bytes));
