@@ -1,5 +1,7 @@
 //! The command line.
 
+mod offline;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,6 +35,15 @@ enum Command {
         #[arg(long)]
         sidecar: Option<PathBuf>,
     },
+    /// Print what would be done for the fleet of a file, and do nothing.
+    Plan {
+        /// YAML with one WseCluster and its Secrets.
+        file: PathBuf,
+        /// JSON with the pods that there are; without it there are none. Such as
+        /// {"pods": [{"name": "chat-0", "state": "Ready", "load": {"sessions": 12}}]}
+        #[arg(long)]
+        load: Option<PathBuf>,
+    },
     /// Print the eight load tiers.
     Tiers,
 }
@@ -50,6 +61,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Command::Crd => print!("{}", serde_saphyr::to_string(&api::crd())?),
+        Command::Plan { file, load } => print!("{}", offline::plan(&file, load.as_deref())?),
         Command::Tiers => print!("{}", tier::table()),
         Command::Up {
             file,

@@ -41,10 +41,13 @@ fn a_valid_cluster_passes() {
     assert_eq!(check(&cluster(&alone)), []);
 }
 
+/// Changes of the valid cluster, and the field and words of the one problem that they make.
+type Case<'a> = (&'a [(&'a str, Value)], &'a str, &'a str);
+
 #[test]
 fn each_rule_says_where_and_what_to_do() {
     let key = json!({"algorithm": "HS256", "secretKeyRef": {"name": "Chat JWT", "key": "secret"}});
-    let cases: &[(&[(&str, Value)], &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (
             &[("/metadata/name", json!("a".repeat(41)))],
             "",

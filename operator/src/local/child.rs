@@ -82,6 +82,11 @@ impl Child {
         self.process.as_ref().map(|_| self.listen.admin)
     }
 
+    /// Whether it is ready and may stay so.
+    pub(super) fn takes_clients(&self) -> bool {
+        self.ready && !self.leaves
+    }
+
     /// Whether it has no process.
     pub(super) fn is_down(&self) -> bool {
         self.process.is_none()

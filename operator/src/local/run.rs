@@ -48,7 +48,8 @@ struct Run {
     seen: watch::Sender<Snapshot>,
     memory: Memory,
     told: Vec<Condition>,
-    welcomed: bool,
+    /// The API port that the terminal names. None: nothing was ready yet.
+    named: Option<SocketAddr>,
 }
 
 impl Run {
@@ -113,7 +114,7 @@ impl Run {
             seen,
             memory,
             told: Vec::new(),
-            welcomed: false,
+            named: None,
         })
     }
 
@@ -173,41 +174,59 @@ impl Run {
             .fleet
             .children
             .iter()
-            .filter(|child| child.ready && !child.leaves);
+            .filter(|child| child.takes_clients());
         snapshot.apis = ready.map(|child| child.listen.api).collect();
+        snapshot.key = self.api_key();
+        let apis = snapshot.apis.clone();
+        self.seen.send_replace(snapshot);
+
+        let is_ready = |it: &Condition| it.r#type == ConditionType::Ready && it.holds;
+        match (self.named, apis.first()) {
+            (None, Some(&api)) if plan.conditions.iter().any(is_ready) => {
+                self.welcome(plan, api);
+                self.named = Some(api);
+            }
+            (None, _) => return,
+            (Some(old), Some(&api)) if !apis.contains(&old) => {
+                report::news(
+                    "fleet",
+                    &format!("publish at http://{api}/publish from now on"),
+                );
+                self.named = Some(api);
+            }
+            (Some(_), _) => {
+                let kind = |it: &Condition| (it.r#type, it.reason);
+                let known = |it: &Condition| self.told.iter().any(|old| kind(old) == kind(it));
+                for condition in plan.conditions.iter().filter(|it| !known(it)) {
+                    report::news("fleet", &condition.message);
+                }
+            }
+        }
+        self.told.clone_from(&plan.conditions);
+    }
+
+    fn welcome(&self, plan: &Plan, api: SocketAddr) {
+        let key = &self.wanted.input().cluster.spec.api.keys[0].secret_key_ref;
+        let welcome = Welcome {
+            session: &self.session.borrow(),
+            page: format!("http://{}/", self.page),
+            publish: format!("http://{api}/publish"),
+            key_file: &self.scratch.secret_file(key),
+            folder: self.scratch.path(),
+            redis: self.redis.as_ref().map(|redis| (redis.url(), redis.id())),
+        };
+        report::welcome(&welcome, plan);
+    }
+
+    /// The first API key; the rules want at least one.
+    fn api_key(&self) -> String {
         let key = &self.wanted.input().cluster.spec.api.keys[0].secret_key_ref;
         let bytes = self
             .wanted
             .secrets()
             .get(key)
             .map_or(&[][..], Vec::as_slice);
-        snapshot.key = String::from_utf8_lossy(bytes).trim().to_owned();
-        let apis = snapshot.apis.clone();
-        self.seen.send_replace(snapshot);
-
-        let is_ready = |it: &&Condition| it.r#type == ConditionType::Ready && it.holds;
-        let ready = plan.conditions.iter().any(|condition| is_ready(&condition));
-        if !self.welcomed && ready {
-            let session = self.session.borrow();
-            let welcome = Welcome {
-                session: &session,
-                page: format!("http://{}/", self.page),
-                publish: format!("http://{}/publish", apis[0]),
-                key_file: &self.scratch.secret_file(key),
-                folder: self.scratch.path(),
-                redis: self.redis.as_ref().map(|redis| (redis.url(), redis.id())),
-            };
-            report::welcome(&welcome, plan);
-            drop(session);
-            self.welcomed = true;
-        } else if self.welcomed {
-            let kind = |it: &Condition| (it.r#type, it.reason);
-            let news = plan.conditions.iter();
-            for condition in news.filter(|it| !self.told.iter().any(|old| kind(old) == kind(it))) {
-                report::news("fleet", &condition.message);
-            }
-        }
-        self.told.clone_from(&plan.conditions);
+        String::from_utf8_lossy(bytes).trim().to_owned()
     }
 
     /// Drains and ends all processes, redis-server last.

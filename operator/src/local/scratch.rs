@@ -101,7 +101,7 @@ impl Scratch {
 /// Replaces a file as a whole, so that a reader sees the old one or the new one.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let replace = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let folder = path.parent().unwrap_or(path);
         fs::create_dir_all(folder)?;
         let mut file = NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;

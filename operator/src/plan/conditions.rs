@@ -68,7 +68,7 @@ fn backplane_reachable(observation: &Observation) -> Condition {
 fn ready(replicas: u32, observation: &Observation) -> Condition {
     let pods = observation.pods.iter();
     let ready = pods.filter(|pod| pod.state == PodState::Ready).count();
-    let message = format!("{ready} pods take clients, {replicas} are wanted");
+    let message = format!("{ready} pods take clients, wanted: {replicas}");
     let holds = ready >= replicas as usize;
     let reason = if holds { "FleetReady" } else { "PodsNotReady" };
     condition(ConditionType::Ready, holds, reason, message)
@@ -98,17 +98,14 @@ fn sized(spec: &WseClusterSpec, tier: Tier) -> Condition {
     let carries = u64::from(replicas) * u64::from(figures.connections_per_pod);
     let expected = spec.capacity.expected_connections.unwrap_or_default();
     let (holds, reason, message) = if replicas < floor {
-        let message = format!(
-            "tier {tier} needs at least {floor} pods, and `scaling.replicas` is {replicas}"
-        );
+        let message = format!("tier {tier} needs at least {floor} pods, not {replicas}");
         (false, "BelowTier", message)
     } else if carries < expected.into() {
-        let message = format!(
-            "{replicas} pods of tier {tier} carry {carries} connections, and {expected} are expected"
-        );
+        let message =
+            format!("there is room for {carries} connections, and {expected} are expected");
         (false, "BelowExpectation", message)
     } else {
-        let message = format!("tier {tier}; {replicas} pods carry {carries} connections");
+        let message = format!("tier {tier}, with room for {carries} connections");
         (true, "CoversTier", message)
     };
     condition(ConditionType::Sized, holds, reason, message)

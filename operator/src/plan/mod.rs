@@ -17,6 +17,7 @@ mod tests;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
 use wse_sidecar::config::Config;
 
 use crate::api::{TierChoice, WseClusterSpec};
@@ -42,29 +43,33 @@ pub struct Subject<'a> {
 }
 
 /// What is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Observation {
     /// Every pod of the fleet.
     pub pods: Vec<Pod>,
 }
 
 /// One pod, as it was seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Pod {
     /// Its name, unique in the fleet.
     pub name: String,
     /// The [`Revision::id`] that it was made from.
+    #[serde(default)]
     pub revision: String,
     /// How far it is.
     pub state: PodState,
     /// Whether a plan asked it to drain, and none has taken that back.
+    #[serde(default)]
     pub asked_to_drain: bool,
     /// What it answered. None: it did not.
     pub load: Option<Load>,
 }
 
 /// How far a pod is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 pub enum PodState {
     /// Its process is not there, so neither is a session.
     Down,
@@ -77,7 +82,8 @@ pub enum PodState {
 }
 
 /// What a pod says of itself.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Load {
     /// Sessions in it.
     pub sessions: u32,

@@ -91,11 +91,21 @@ fn undrain(pod: &str) -> Action {
     Action::Undrain { pod: pod.into() }
 }
 
+/// What it shows, wanted replicas, pods of the wanted revision given its id; then counts by revision,
+/// actions, and what the fleet is said to do.
+type Case<'a> = (
+    &'a str,
+    u32,
+    fn(&str) -> Vec<Pod>,
+    &'a [u32],
+    &'a [Action],
+    &'a str,
+);
+
 #[test]
 fn single_passes() {
     use PodState::{Down, Leave, Ready, Unready};
-    type Pods = fn(&str) -> Vec<Pod>;
-    let cases: &[(&str, u32, Pods, &[u32], &[Action], &str)] = &[
+    let cases: &[Case<'_>] = &[
         (
             "an empty fleet grows at once",
             3,
