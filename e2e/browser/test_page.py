@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from conftest import PATIENCE_SECONDS
+from conftest import PATIENCE_SECONDS, Up
 
 
 class Page:
@@ -206,6 +206,18 @@ def test_two_gateways_share_topics_and_the_fleet_grows_and_shrinks(browser, two_
     page.subscribe("chat.lobby")
     page.publish("chat.lobby", "still here")
     page.wait_for_message("still here")
+
+
+def test_a_fleet_that_ends_asks_the_page_to_leave(browser, tmp_path):
+    up = Up(tmp_path)
+    try:
+        page = Page(browser, up.page)
+        page.connect()
+        up.process.terminate()
+        page.until(lambda: "close 4300" in page.state())
+        page.until(lambda: "does not answer" in "".join(page.texts("#conditions li")))
+    finally:
+        assert up.end() == 0, up.said()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,10 @@ impl Fleet {
             let (ask, Some(admin)) = (self.ask.clone(), child.admin()) else {
                 continue;
             };
-            questions.spawn(async move { (index, ask.ready(admin).await, ask.load(admin).await) });
+            questions.spawn(async move {
+                let (ready, load) = tokio::join!(ask.ready(admin), ask.load(admin));
+                (index, ready, load)
+            });
         }
         for (index, ready, load) in questions.join_all().await {
             self.children[index].ready = ready;

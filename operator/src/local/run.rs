@@ -181,26 +181,28 @@ impl Run {
         self.seen.send_replace(snapshot);
 
         let is_ready = |it: &Condition| it.r#type == ConditionType::Ready && it.holds;
-        match (self.named, apis.first()) {
-            (None, Some(&api)) if plan.conditions.iter().any(is_ready) => {
+        let Some(old) = self.named else {
+            if let Some(&api) = apis
+                .first()
+                .filter(|_| plan.conditions.iter().any(is_ready))
+            {
                 self.welcome(plan, api);
                 self.named = Some(api);
+                self.told.clone_from(&plan.conditions);
             }
-            (None, _) => return,
-            (Some(old), Some(&api)) if !apis.contains(&old) => {
-                report::news(
-                    "fleet",
-                    &format!("publish at http://{api}/publish from now on"),
-                );
-                self.named = Some(api);
-            }
-            (Some(_), _) => {
-                let kind = |it: &Condition| (it.r#type, it.reason);
-                let known = |it: &Condition| self.told.iter().any(|old| kind(old) == kind(it));
-                for condition in plan.conditions.iter().filter(|it| !known(it)) {
-                    report::news("fleet", &condition.message);
-                }
-            }
+            return;
+        };
+        let kind = |it: &Condition| (it.r#type, it.reason);
+        let known = |it: &Condition| self.told.iter().any(|old| kind(old) == kind(it));
+        for condition in plan.conditions.iter().filter(|it| !known(it)) {
+            report::news("fleet", &condition.message);
+        }
+        if let Some(&api) = apis.first().filter(|_| !apis.contains(&old)) {
+            report::news(
+                "fleet",
+                &format!("publish at http://{api}/publish from now on"),
+            );
+            self.named = Some(api);
         }
         self.told.clone_from(&plan.conditions);
     }
