@@ -75,7 +75,7 @@ impl Context {
         if connection.queue.has_room(more, bound) {
             return true;
         }
-        if !connection.delivering {
+        if !connection.holding {
             self.flush(id);
         }
         self.open(id)

@@ -83,7 +83,7 @@ impl<H: Handler> Reactor<H> {
             if matches!(connection.phase, Phase::Ending | Phase::Gone) {
                 break;
             }
-            connection.delivering = true;
+            connection.holding = !batch.is_empty();
             let from = at;
             let step = connection
                 .engine
@@ -129,7 +129,7 @@ impl<H: Handler> Reactor<H> {
         }
         send_batch(cx, id, buffer, &mut batch);
         if let Some(connection) = cx.connection_mut(id) {
-            connection.delivering = false;
+            connection.holding = false;
             if connection.engine.wants_transmit() {
                 cx.queue_control(id);
             }

@@ -84,7 +84,7 @@ impl<H: Handler> Reactor<H> {
                     break;
                 }
             }
-            self.turn(&events);
+            self.turn(&events, Instant::now());
         }
         let all: Vec<_> = self
             .cx
@@ -107,8 +107,8 @@ impl<H: Handler> Reactor<H> {
         self.cx.until_alarm(Instant::now())
     }
 
-    fn turn(&mut self, events: &Events) {
-        self.cx.now = Instant::now();
+    fn turn(&mut self, events: &Events, now: Instant) {
+        self.cx.now = now;
         let ready = self.cx.ready.len();
         for event in events {
             self.event(event);
