@@ -222,14 +222,16 @@ fn send_batch(cx: &mut Context, id: SessionId, buffer: &[u8], batch: &mut Batch)
     if replies.is_empty() || connection.phase == Phase::Gone {
         return;
     }
-    let sent = if connection.writable {
-        connection.send(replies)
-    } else {
-        Ok(0)
+    let sent = match connection.writable {
+        true => connection.send(replies),
+        false => Ok(0),
     };
+    if let Ok(sent) = sent {
+        connection.queue.prepend(&replies[sent..]);
+    }
+    cx.counters.writes += 1;
     match sent {
         Ok(sent) => {
-            connection.queue.prepend(&replies[sent..]);
             cx.counters.bytes_out += sent as u64;
             if sent < replies.len() {
                 cx.mark_dirty(id);
