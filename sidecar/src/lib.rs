@@ -21,3 +21,5 @@ pub mod protocol;
 pub mod reactor;
 #[cfg(feature = "gateway")]
 pub mod topic;
+#[cfg(feature = "gateway")]
+pub mod wire;
