@@ -69,6 +69,7 @@ impl Edge {
                 continue;
             }
             let accepted = tokio::select! {
+                biased;
                 _ = refusing.changed() => continue,
                 Some(ended) = handshakes.join_next() => {
                     if let Err(error) = ended {
@@ -82,6 +83,8 @@ impl Edge {
                 Ok((stream, remote)) => {
                     backoff = Backoff::default();
                     self.door.metrics.accepted.inc();
+                    // A socket for both families tells IPv4 clients by mapped addresses.
+                    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
                     let limit = self.door.policy.load().pending;
                     let place = self.door.pending.enter(limit).await;
                     let attended = self.door.clone().attend(stream, remote, place);
