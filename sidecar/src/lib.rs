@@ -8,14 +8,30 @@
 pub mod config;
 
 #[cfg(feature = "gateway")]
+pub mod admin;
+#[cfg(feature = "gateway")]
+pub mod api;
+#[cfg(feature = "gateway")]
 pub mod auth;
 #[cfg(feature = "gateway")]
 pub mod backplane;
 #[cfg(feature = "gateway")]
+pub mod drain;
+#[cfg(feature = "gateway")]
 pub mod edge;
 #[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(feature = "gateway")]
 pub mod hub;
+#[cfg(feature = "gateway")]
+pub mod keyring;
+#[cfg(feature = "gateway")]
+mod panics;
+#[cfg(feature = "gateway")]
+pub mod protocol;
 #[cfg(feature = "gateway")]
 pub mod reactor;
 #[cfg(feature = "gateway")]
 pub mod topic;
+#[cfg(feature = "gateway")]
+pub mod wire;

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::door::Door;
 use super::{Listener, Policy, Reception};
+use crate::panics;
 
 /// The public port: accepts clients and hands over those that it upgraded.
 #[derive(Debug)]
@@ -86,7 +87,8 @@ impl Edge {
                     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
                     let limit = self.door.policy.load().pending;
                     let place = self.door.pending.enter(limit).await;
-                    handshakes.spawn(self.door.clone().attend(stream, remote, place));
+                    let attended = self.door.clone().attend(stream, remote, place);
+                    handshakes.spawn(panics::contained(attended));
                 }
                 Err(error) => self.recover(&error, &mut backoff).await,
             }
