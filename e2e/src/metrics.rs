@@ -77,16 +77,12 @@ mod tests {
              a_total{reason=\"x\",code=\"1\"} 2\na_total{reason=\"x\",code=\"2\"} 3\n\
              a_total{reason=\"y\",code=\"1\"} 5\nb 7.5\n",
         );
-        let cases: [(&str, &[(&str, &str)], Option<f64>); 6] = [
-            ("a_total", &[], Some(10.0)),
-            ("a_total", &[("reason", "x")], Some(5.0)),
-            ("a_total", &[("reason", "x"), ("code", "2")], Some(3.0)),
-            ("a_total", &[("reason", "z")], None),
-            ("b", &[], Some(7.5)),
-            ("c", &[], None),
-        ];
-        for (name, labels, expected) in cases {
-            assert_eq!(scrape.sum(name, labels), expected, "{name} {labels:?}");
-        }
+        let sum = |name, labels: &[_]| scrape.sum(name, labels);
+        assert_eq!(sum("a_total", &[]), Some(10.0));
+        assert_eq!(sum("a_total", &[("reason", "x")]), Some(5.0));
+        assert_eq!(sum("a_total", &[("reason", "x"), ("code", "2")]), Some(3.0));
+        assert_eq!(sum("a_total", &[("reason", "z")]), None);
+        assert_eq!(sum("b", &[]), Some(7.5));
+        assert_eq!(sum("c", &[]), None);
     }
 }
