@@ -13,7 +13,7 @@ pub mod redis;
 pub mod token;
 
 /// Why something did not work, in words for the person who runs a test or a benchmark.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// A request was answered, with a status that says no.
     #[error("{method} {url} answered {status}: {body}")]
@@ -75,4 +75,11 @@ pub enum Error {
         /// `Retry-After`, in seconds.
         retry_after: Option<u64>,
     },
+}
+
+/// In words as well: a test that ends with an error shows this.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
