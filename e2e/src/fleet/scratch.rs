@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// A new folder under the system's temporary one. Dropping it removes it, unless the thread panics:
-/// then the logs stay, for whoever looks why.
+/// A new folder under the system's temporary one. Dropping it removes it, unless the thread panics or
+/// the environment has a `WSE_KEEP`: then the logs stay, for whoever looks why.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -45,7 +45,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && std::env::var_os("WSE_KEEP").is_none() {
             // A folder that stays behind in /tmp harms nobody.
             let _ = std::fs::remove_dir_all(&self.path);
         }

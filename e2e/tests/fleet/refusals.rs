@@ -90,7 +90,14 @@ async fn a_page_from_elsewhere_is_refused_before_the_upgrade() -> Outcome {
         other => panic!("{other:?}"),
     }
     let refused = "wse_handshakes_total";
-    has_grown(&gateway, &before, refused, &[("outcome", "origin")], 1.0).await?;
+    has_grown(
+        &gateway,
+        &before,
+        refused,
+        &[("outcome", "refused_origin")],
+        1.0,
+    )
+    .await?;
 
     dial.origin = Some("https://app.test".into());
     Client::connect(&dial).await?.close().await;
