@@ -3,6 +3,7 @@
 //! counts what it receives, `publisher` a backend, `raw` speaks WebSocket wrongly, `script` runs the
 //! published Python client; the rest are the tests.
 
+mod bench;
 mod bystander;
 mod drain;
 mod listener;

@@ -7,11 +7,11 @@ use std::time::Instant;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use wse_e2e::client::{Auth, Client};
+use wse_e2e::client::Auth;
 
 use crate::cli::{Load, Target};
 use crate::report::{Report, Seen};
-use crate::worker::{Finish, Plan, Said};
+use crate::worker::{self, Finish, Plan, Said};
 
 /// Files that a worker needs beside its connections.
 const SPARE_FILES: u64 = 100;
@@ -37,7 +37,7 @@ impl Crew {
     pub(crate) async fn open(target: &Target, load: &Load) -> Result<Self, String> {
         let limit = raise_file_limit()?;
         let dial = target.dial(&load.topics);
-        match Client::connect(&dial).await {
+        match worker::connect(&dial, &load.topics).await {
             Ok(client) => client.close().await,
             Err(error) => return Err(hint(&error)),
         }

@@ -123,7 +123,11 @@ async fn open(plan: &Plan, seen: &Shared) {
     }
 }
 
-async fn connect(dial: &Dial, topics: &[String]) -> Result<Client, Error> {
+/// Connects and subscribes.
+///
+/// # Errors
+/// Also when a topic is refused.
+pub(crate) async fn connect(dial: &Dial, topics: &[String]) -> Result<Client, Error> {
     let mut client = Client::connect(dial).await?;
     if topics.is_empty() {
         return Ok(client);
