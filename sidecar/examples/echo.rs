@@ -1,2 +1,74 @@
-//! Not yet.
-fn main() {}
+//! An echo server on `wire` and `reactor` alone. Arguments: address, number of reactors.
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::{env, thread, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Version};
+use wse_sidecar::reactor::{self, Closed, Context, Handle, Handler, Message, Options, Reply};
+use wse_sidecar::reactor::{SessionId, Sessions, Socket};
+use wse_sidecar::wire::handshake;
+
+struct Echo;
+
+impl Handler for Echo {
+    type Accept = ();
+    type Session = ();
+    type Command = ();
+
+    fn open(&mut self, _: SessionId, (): (), _: &mut Context) {}
+    fn message(&mut self, _: SessionId, (): &mut (), _: Message<'_>, _: &mut Context) -> Reply {
+        Reply::InPlace
+    }
+    fn close(&mut self, _: SessionId, (): (), _: Closed, _: &mut Context) {}
+    fn command(&mut self, (): (), _: &mut Sessions<()>, _: &mut Context) {}
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn serve(mut stream: TcpStream, reactor: &Handle<Echo>) -> Outcome<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut reader = BufReader::new((&stream).take(65_536));
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if reader.read_until(b'\n', &mut head)? == 0 {
+            return Err("no request".into());
+        }
+    }
+    let read_ahead = Bytes::copy_from_slice(reader.buffer());
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut parsed = httparse::Request::new(&mut headers);
+    parsed.parse(&head)?;
+    let mut request = Request::builder().method(parsed.method.unwrap_or_default());
+    if parsed.version == Some(0) {
+        request = request.version(Version::HTTP_10);
+    }
+    for line in parsed.headers {
+        request = request.header(line.name, line.value);
+    }
+    let response = handshake::respond(&request.body(())?);
+    write!(stream, "HTTP/1.1 {}\r\n", response.status())?;
+    for (name, value) in response.headers() {
+        write!(stream, "{name}: {}\r\n", value.to_str()?)?;
+    }
+    stream.write_all(b"\r\n")?;
+    if response.status() == 101 {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        reactor.accept(Socket { stream, read_ahead }, ());
+    }
+    Ok(())
+}
+
+fn main() -> Outcome<()> {
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
+    let count = env::args().nth(2).map_or(Ok(1), |count| count.parse())?;
+    let listener = TcpListener::bind(address)?;
+    println!("{}", listener.local_addr()?);
+    let handles = (0..count).map(|_| Ok(reactor::spawn(Options::default(), || Echo)?.0));
+    for reactor in handles.collect::<Outcome<Vec<_>>>()?.iter().cycle() {
+        let (stream, reactor) = (listener.accept()?.0, reactor.clone());
+        thread::spawn(move || serve(stream, &reactor).map_err(|error| eprintln!("{error}")));
+    }
+    Ok(())
+}

@@ -1,9 +1,14 @@
 //! The way in from other threads.
 
-use std::io;
-use std::marker::PhantomData;
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::{fmt, io};
 
+use mio::{Poll, Waker};
+
+use super::counters::Counters;
+use super::inbox::Inbox;
+use super::turn::{Reactor, WAKE};
 use super::{Handler, Socket};
 
 /// Sizes of one reactor.
@@ -15,10 +20,26 @@ pub struct Options {
     pub message_bytes: usize,
     /// Bytes of unfinished messages over all sessions; above it the largest is closed with 1009.
     pub partial_bytes: usize,
-    /// Bound of one session's outbound queue.
+    /// Bound of one session's outbound queue. Replies in place may go past it by the 64 KiB of one
+    /// read and one message, because reading stops at half of it.
     pub outbound_bytes: usize,
     /// Bound of the commands that wait, in the bytes that their senders named.
     pub inbox_bytes: usize,
+}
+
+impl Default for Options {
+    /// What one core serves well: a message of 1 MiB, which is what the published clients take (wse-protocol
+    /// 1.4), and queues of as much.
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            name: "reactor".to_owned(),
+            message_bytes: MIB,
+            partial_bytes: 64 * MIB,
+            outbound_bytes: MIB,
+            inbox_bytes: 64 * MIB,
+        }
+    }
 }
 
 /// Why a command was not taken: more bytes are waiting than [`Options::inbox_bytes`] allows, or the
@@ -27,14 +48,31 @@ pub struct Options {
 pub struct Full<T>(pub T);
 
 /// Talks to one reactor from any thread. Cheap to clone.
-pub struct Handle<H: Handler>(PhantomData<fn(H)>);
+pub struct Handle<H: Handler> {
+    inbox: Arc<Inbox<H::Accept, H::Command>>,
+}
+
+impl<H: Handler> Clone for Handle<H> {
+    fn clone(&self) -> Self {
+        Self {
+            inbox: Arc::clone(&self.inbox),
+        }
+    }
+}
+
+impl<H: Handler> fmt::Debug for Handle<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("sessions", &self.sessions())
+            .finish_non_exhaustive()
+    }
+}
 
 impl<H: Handler> Handle<H> {
     /// Hands over an upgraded connection. The session is counted from now on. A reactor that has
     /// ended drops it.
     pub fn accept(&self, socket: Socket, accept: H::Accept) {
-        let _ = (socket, accept);
-        todo!("room reactor")
+        self.inbox.accept(socket, accept);
     }
 
     /// Queues a command that weighs `bytes`, and wakes the loop.
@@ -42,35 +80,39 @@ impl<H: Handler> Handle<H> {
     /// # Errors
     /// [`Full`] when the inbox has no room.
     pub fn command(&self, command: H::Command, bytes: usize) -> Result<(), Full<H::Command>> {
-        let _ = (command, bytes);
-        todo!("room reactor")
+        self.inbox.command(command, bytes, true)
     }
 
     /// Queues a command whatever the bound: for the few that must not be lost.
     pub fn urge(&self, command: H::Command) {
-        let _ = command;
-        todo!("room reactor")
+        // Only a reactor that has ended refuses, and there is nobody left to obey.
+        let _ = self.inbox.command(command, 0, false);
     }
 
     /// Ends when at least half of the inbox is free.
     pub async fn room(&self) {
-        todo!("room reactor")
+        self.inbox.room().await;
     }
 
-    /// Sessions of this reactor, with those on their way to it.
+    /// Sessions of this reactor, with those on their way to it and those whose last bytes are being
+    /// delivered.
     pub fn sessions(&self) -> usize {
-        todo!("room reactor")
+        self.inbox.sessions()
+    }
+
+    /// The reactor's figures at the end of its last turn.
+    pub fn counters(&self) -> Counters {
+        self.inbox.counters.load()
     }
 
     /// Changes the sizes of a running reactor.
     pub fn resize(&self, options: Options) {
-        let _ = options;
-        todo!("room reactor")
+        self.inbox.resize(options);
     }
 
-    /// Ends the loop; sessions still open are dropped.
+    /// Ends the loop; sessions still open are dropped, and told to the handler as lost.
     pub fn stop(&self) {
-        todo!("room reactor")
+        self.inbox.stop();
     }
 }
 
@@ -82,6 +124,27 @@ pub fn spawn<H: Handler>(
     options: Options,
     make: impl FnOnce() -> H + Send + 'static,
 ) -> io::Result<(Handle<H>, JoinHandle<()>)> {
-    let _ = (options, make);
-    todo!("room reactor")
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKE)?;
+    let inbox = Arc::new(Inbox::new(waker, options.inbox_bytes));
+    let handle = Handle {
+        inbox: Arc::clone(&inbox),
+    };
+    let thread = thread::Builder::new()
+        .name(options.name.clone())
+        .spawn(move || {
+            let _end = EndOnDrop(Arc::clone(&inbox));
+            Reactor::new(poll, inbox, options, make()).run();
+        })?;
+    Ok((handle, thread))
+}
+
+/// A loop that has ended, even by a panic of its handler, takes no commands: their senders must not
+/// wait for it.
+struct EndOnDrop<A, C>(Arc<Inbox<A, C>>);
+
+impl<A, C> Drop for EndOnDrop<A, C> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }

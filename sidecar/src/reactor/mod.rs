@@ -11,13 +11,30 @@ use std::net::TcpStream;
 
 use bytes::Bytes;
 
+mod batch;
 mod block;
+mod connection;
 mod context;
+mod counters;
 mod handle;
+mod inbox;
+mod lifecycle;
+mod queue;
+mod receive;
+mod sessions;
+mod turn;
+mod wheel;
 
 pub use self::block::{Block, BlockBuilder, Span};
-pub use self::context::{Context, Overflow, Pushed, Sessions};
+pub use self::context::{Context, Overflow, Pushed};
+pub use self::counters::Counters;
 pub use self::handle::{Full, Handle, Options, spawn};
+pub use self::sessions::Sessions;
+pub use crate::wire::Kind;
+
+/// Close code of a session whose client does not read what is sent to it (wse-protocol 1.11, DESIGN
+/// 3.6).
+pub const SLOW_CONSUMER: u16 = 4508;
 
 /// A session of one reactor. Never reused while the reactor runs.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -33,15 +50,6 @@ pub struct Socket {
     pub stream: TcpStream,
     /// Bytes that arrived with the handshake and belong to the WebSocket.
     pub read_ahead: Bytes,
-}
-
-/// Kind of a message (RFC 6455 section 5.6).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    /// Any bytes.
-    Binary,
-    /// Valid UTF-8: the engine has checked.
-    Text,
 }
 
 /// A whole message, unmasked where it lies.

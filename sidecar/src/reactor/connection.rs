@@ -1,0 +1,200 @@
+//! One socket of a loop: the engine's state, the outbound queue, and what is known of the socket's
+//! readiness.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+
+use super::SessionId;
+use super::queue::{MAX_SLICES, Queue};
+use crate::wire::Engine;
+
+/// How long a peer may leave what was sent to it unacknowledged before the kernel gives up. A peer
+/// that vanished without a word would otherwise hold its queue for a quarter of an hour.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// When the kernel begins to probe a connection on which nothing moves: those nobody writes to.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// Input thrown away after the end of a session, before the connection is simply dropped.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: SessionId,
+    stream: TcpStream,
+    pub(super) engine: Engine,
+    pub(super) queue: Queue,
+    pub(super) phase: Phase,
+    pub(super) last_message: Instant,
+    /// An edge said that there is something to read, and it has not all been read.
+    pub(super) readable: bool,
+    /// The peer has ended its side, or the connection broke: no further edge will come, so reading
+    /// goes on until the end is seen.
+    pub(super) hangup: bool,
+    /// The end of the input has been read.
+    pub(super) eof: bool,
+    /// The last write was not short, or an edge came after it.
+    pub(super) writable: bool,
+    /// Not read from, because its queue is long.
+    pub(super) paused: bool,
+    /// Its messages are being handed over: replies may lie in the receive buffer that must go out
+    /// before anything in the queue.
+    pub(super) delivering: bool,
+    pub(super) in_ready: bool,
+    pub(super) in_dirty: bool,
+    /// What this connection adds to the reactor's gauges.
+    pub(super) counted_partial: usize,
+    pub(super) counted_queued: usize,
+    lingered: usize,
+    shut: bool,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// Our Close frame is on its way, with this code; the client's has not come.
+    Closing(u16),
+    /// The handler has been told the end, or will be in this turn. What is queued goes out, then the
+    /// sending side is shut, then input is thrown away until the client ends it: dropping a socket
+    /// with unread input would reset the connection and may destroy the Close frame on its way.
+    Ending,
+    /// To be removed in this turn.
+    Gone,
+    /// Messages go both ways.
+    Open,
+}
+
+/// What a read gave.
+pub(super) enum Input {
+    /// This many bytes.
+    Bytes(usize),
+    /// The client has ended its side.
+    End,
+    /// Nothing for now.
+    None,
+}
+
+impl Connection {
+    pub(super) fn new(id: SessionId, stream: TcpStream, now: Instant) -> Self {
+        Self {
+            id,
+            stream,
+            engine: Engine::default(),
+            queue: Queue::default(),
+            phase: Phase::Open,
+            last_message: now,
+            readable: false,
+            hangup: false,
+            eof: false,
+            writable: true,
+            paused: false,
+            delivering: false,
+            in_ready: false,
+            in_dirty: false,
+            counted_partial: 0,
+            counted_queued: 0,
+            lingered: 0,
+            shut: false,
+        }
+    }
+
+    /// Sets what makes dead peers go away. Options that cannot be set leave a working connection.
+    pub(super) fn tune(stream: &std::net::TcpStream) {
+        let socket = SockRef::from(stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE_AFTER)
+            .with_interval(KEEPALIVE_AFTER / 4);
+        if let Err(error) = socket.set_tcp_keepalive(&keepalive) {
+            tracing::debug!(%error, "no keepalive");
+        }
+        #[cfg(target_os = "linux")]
+        if let Err(error) = socket.set_tcp_user_timeout(Some(USER_TIMEOUT)) {
+            tracing::debug!(%error, "no user timeout");
+        }
+    }
+
+    /// Reads once. A read that does not fill the buffer has drained the socket: what comes later makes
+    /// an edge, unless the peer's end came with this data.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
+        match self.stream.read(buffer) {
+            Ok(0) => {
+                self.readable = false;
+                self.eof = true;
+                Ok(Input::End)
+            }
+            Ok(bytes) => {
+                self.readable = bytes == buffer.len() || self.hangup;
+                Ok(Input::Bytes(bytes))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(Input::None)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Input::None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes bytes that are not in the queue; gives how many the kernel took.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.write(bytes);
+        self.wrote(written, bytes.len())
+    }
+
+    /// Writes from the queue, once; gives how many bytes the kernel took.
+    pub(super) fn write_queue(&mut self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = self.queue.slices(&mut slices);
+        let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+        let written = match &slices[..count] {
+            [one] => self.stream.write(one),
+            several => self.stream.write_vectored(several),
+        };
+        let written = self.wrote(written, offered)?;
+        self.queue.take(written);
+        Ok(written)
+    }
+
+    fn wrote(&mut self, written: io::Result<usize>, offered: usize) -> io::Result<usize> {
+        match written {
+            Ok(bytes) => {
+                self.writable = bytes == offered;
+                Ok(bytes)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.writable = false;
+                Ok(0)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells the client that nothing more comes. Once.
+    pub(super) fn shut_down(&mut self) {
+        if !self.shut {
+            self.shut = true;
+            // Fails only when the connection is gone, which the next read finds out.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Counts input thrown away after the end; true when it was too much.
+    pub(super) fn linger(&mut self, bytes: usize) -> bool {
+        self.lingered += bytes;
+        self.lingered > LINGER_BYTES
+    }
+
+    /// Whether reading makes sense now.
+    pub(super) fn should_read(&self) -> bool {
+        self.readable && !self.eof && self.phase != Phase::Gone && !(self.paused && self.is_open())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+}

@@ -1,0 +1,240 @@
+//! From the socket to the handler, and the replies back.
+
+use std::ops::Range;
+
+use super::batch::Batch;
+use super::connection::{Input, Phase};
+use super::turn::Reactor;
+use super::{Closed, Context, Handler, Message, Reply, SessionId, Sessions};
+use crate::wire::{Assembled, Event, Kind};
+
+/// Size of the receive buffer: a larger one falls out of the caches.
+const RECEIVE_BYTES: usize = 64 * 1024;
+
+/// Room in front of what is received, so that the reply to a message that ended in this read, but
+/// began in an earlier one, can be sent together with those behind it.
+const HEADROOM_BYTES: usize = 4 * 1024;
+
+/// The receive buffer of all connections of a loop.
+pub(super) struct Buffer(Box<[u8]>);
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self(vec![0; HEADROOM_BYTES + RECEIVE_BYTES].into())
+    }
+}
+
+impl Buffer {
+    /// Puts in bytes that came some other way; gives how many.
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(RECEIVE_BYTES);
+        self.0[HEADROOM_BYTES..][..taken].copy_from_slice(&bytes[..taken]);
+        taken
+    }
+}
+
+impl<H: Handler> Reactor<H> {
+    /// Reads a connection once. One that has more goes to the back of the ready list.
+    pub(super) fn read(&mut self, id: SessionId) {
+        let Some(connection) = self.cx.connection_mut(id) else {
+            return;
+        };
+        if !connection.should_read() {
+            return;
+        }
+        let input = connection.read(&mut self.buffer.0[HEADROOM_BYTES..]);
+        let ending = connection.phase == Phase::Ending;
+        match input {
+            Ok(Input::Bytes(bytes)) if ending => {
+                if connection.linger(bytes) {
+                    self.cx.end(id, Closed::Lost, false);
+                }
+            }
+            Ok(Input::Bytes(bytes)) => {
+                self.cx.counters.bytes_in += bytes as u64;
+                self.deliver(id, bytes);
+            }
+            Ok(Input::End) => {
+                self.cx.end(id, Closed::Lost, true);
+                self.cx.mark_dirty(id);
+            }
+            Ok(Input::None) => {}
+            Err(_) => self.cx.end(id, Closed::Lost, false),
+        }
+        self.cx.mark_ready(id);
+    }
+
+    /// Hands over the messages in the first `bytes` of the receive buffer, and sends the replies.
+    pub(super) fn deliver(&mut self, id: SessionId, bytes: usize) {
+        let Self {
+            handler,
+            sessions,
+            cx,
+            buffer: Buffer(buffer),
+            ..
+        } = self;
+        let (mut at, end) = (HEADROOM_BYTES, HEADROOM_BYTES + bytes);
+        let mut batch = Batch::default();
+        while at < end {
+            let message_bytes = cx.options.message_bytes;
+            let Some(connection) = cx.connection_mut(id) else {
+                return;
+            };
+            if matches!(connection.phase, Phase::Ending | Phase::Gone) {
+                break;
+            }
+            connection.delivering = true;
+            let from = at;
+            let step = connection
+                .engine
+                .handle_input(&mut buffer[from..end], message_bytes);
+            at += step.consumed;
+            match step.event {
+                None => {}
+                Some(Event::Message { kind, payload }) => {
+                    let payload = from + payload.start..from + payload.end;
+                    let message = Message {
+                        kind,
+                        payload: &mut buffer[payload.clone()],
+                    };
+                    let reply = hand_over(handler, sessions, cx, id, message);
+                    keep_order(cx, id, buffer, &mut batch);
+                    if reply == Reply::InPlace {
+                        reply_from_buffer(cx, id, buffer, &mut batch, kind, payload);
+                    }
+                }
+                Some(Event::Assembled(mut assembled)) => {
+                    let kind = assembled.kind();
+                    let message = Message {
+                        kind,
+                        payload: assembled.payload_mut(),
+                    };
+                    let reply = hand_over(handler, sessions, cx, id, message);
+                    keep_order(cx, id, buffer, &mut batch);
+                    if reply == Reply::InPlace {
+                        reply_assembled(cx, id, buffer, &mut batch, at, assembled);
+                    }
+                }
+                Some(Event::Closed(code)) => {
+                    send_batch(cx, id, buffer, &mut batch);
+                    cx.queue_control(id);
+                    cx.end(id, Closed::ByClient(code), true);
+                }
+                Some(Event::Failed(violation)) => {
+                    send_batch(cx, id, buffer, &mut batch);
+                    cx.queue_control(id);
+                    cx.end(id, Closed::ByServer(violation.code()), true);
+                }
+            }
+        }
+        send_batch(cx, id, buffer, &mut batch);
+        if let Some(connection) = cx.connection_mut(id) {
+            connection.delivering = false;
+            if connection.engine.wants_transmit() {
+                cx.queue_control(id);
+            }
+        }
+        cx.count_partial(id);
+        cx.keep_partial_budget();
+    }
+}
+
+/// Calls the handler. A session that the handler closed gets no reply.
+fn hand_over<H: Handler>(
+    handler: &mut H,
+    sessions: &mut Sessions<H::Session>,
+    cx: &mut Context,
+    id: SessionId,
+    message: Message<'_>,
+) -> Reply {
+    let now = cx.now;
+    let (Some(session), Some(connection)) = (sessions.get_mut(id), cx.open(id)) else {
+        return Reply::Nothing;
+    };
+    connection.last_message = now;
+    cx.counters.messages_in += 1;
+    let reply = handler.message(id, session, message, cx);
+    if cx.open(id).is_some() {
+        reply
+    } else {
+        Reply::Nothing
+    }
+}
+
+/// Sends a message back from where it lies in the receive buffer.
+fn reply_from_buffer(
+    cx: &mut Context,
+    id: SessionId,
+    buffer: &mut [u8],
+    batch: &mut Batch,
+    kind: Kind,
+    payload: Range<usize>,
+) {
+    cx.counters.messages_out += 1;
+    let Some(connection) = cx.connection_mut(id) else {
+        return;
+    };
+    if connection.queue.is_empty() {
+        batch.add_in_place(buffer, kind, payload);
+        return;
+    }
+    connection.queue.append_frame(kind.into(), &buffer[payload]);
+    cx.mark_dirty(id);
+}
+
+/// Sends a message back that has memory of its own: with the other replies if it fits below `unread`,
+/// the first byte of the receive buffer that is still needed.
+fn reply_assembled(
+    cx: &mut Context,
+    id: SessionId,
+    buffer: &mut [u8],
+    batch: &mut Batch,
+    unread: usize,
+    assembled: Assembled,
+) {
+    cx.counters.messages_out += 1;
+    let (frame, start) = assembled.into_frame();
+    let direct = cx.queued_bytes(id) == 0;
+    if direct && batch.add_copy(buffer, unread, &frame[start..]) {
+        return;
+    }
+    send_batch(cx, id, buffer, batch);
+    if let Some(connection) = cx.connection_mut(id) {
+        connection.queue.append_owned(frame, start);
+        cx.mark_dirty(id);
+    }
+}
+
+/// If the handler has queued something, the replies made before it go first.
+fn keep_order(cx: &mut Context, id: SessionId, buffer: &[u8], batch: &mut Batch) {
+    if !batch.is_empty() && cx.queued_bytes(id) > 0 {
+        send_batch(cx, id, buffer, batch);
+    }
+}
+
+/// Sends the replies that lie in the buffer; what the kernel does not take goes to the front of the
+/// queue.
+fn send_batch(cx: &mut Context, id: SessionId, buffer: &[u8], batch: &mut Batch) {
+    let replies = &buffer[batch.take()];
+    let Some(connection) = cx.connection_mut(id) else {
+        return;
+    };
+    if replies.is_empty() || connection.phase == Phase::Gone {
+        return;
+    }
+    let sent = if connection.writable {
+        connection.send(replies)
+    } else {
+        Ok(0)
+    };
+    match sent {
+        Ok(sent) => {
+            connection.queue.prepend(&replies[sent..]);
+            cx.counters.bytes_out += sent as u64;
+            if sent < replies.len() {
+                cx.mark_dirty(id);
+            }
+        }
+        Err(_) => cx.end(id, Closed::Lost, false),
+    }
+}

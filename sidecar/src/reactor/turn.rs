@@ -1,0 +1,300 @@
+//! The loop: one turn after the other until it is told to stop.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::connection::{Connection, Phase};
+use super::counters::Counters;
+use super::inbox::{Inbox, Item};
+use super::receive::Buffer;
+use super::wheel::Wheel;
+use super::{Closed, Context, Handler, Options, SessionId, Sessions, Socket};
+
+/// The token of the waker; a connection's token is its index.
+pub(super) const WAKE: Token = Token(usize::MAX);
+
+/// Events taken at once. More wait for the next turn.
+const EVENTS: usize = 1024;
+
+pub(super) struct Reactor<H: Handler> {
+    pub(super) handler: H,
+    pub(super) sessions: Sessions<H::Session>,
+    pub(super) cx: Context,
+    pub(super) buffer: Buffer,
+    poll: Poll,
+    inbox: Arc<Inbox<H::Accept, H::Command>>,
+    next_generation: u32,
+    /// Lists whose memory is used again each turn.
+    items: Vec<Item<H::Accept, H::Command>>,
+    due: Vec<u32>,
+    dirty: Vec<SessionId>,
+}
+
+impl<H: Handler> Reactor<H> {
+    pub(super) fn new(
+        poll: Poll,
+        inbox: Arc<Inbox<H::Accept, H::Command>>,
+        options: Options,
+        handler: H,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            handler,
+            sessions: Sessions::default(),
+            cx: Context {
+                connections: Slab::new(),
+                options,
+                counters: Counters::default(),
+                now,
+                epoch: now,
+                wheel: Wheel::default(),
+                dirty: Vec::new(),
+                ready: VecDeque::new(),
+                closing: Vec::new(),
+                over: Vec::new(),
+                gone: Vec::new(),
+            },
+            buffer: Buffer::default(),
+            poll,
+            inbox,
+            next_generation: 0,
+            items: Vec::new(),
+            due: Vec::new(),
+            dirty: Vec::new(),
+        }
+    }
+
+    /// Runs until stopped, then ends what is left.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.inbox.is_stopping() {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "the poll failed; a reactor ends");
+                    break;
+                }
+            }
+            self.turn(&events);
+        }
+        let all: Vec<_> = self
+            .cx
+            .connections
+            .iter()
+            .map(|(_, connection)| connection.id)
+            .collect();
+        for id in all {
+            self.cx.end(id, Closed::Lost, false);
+        }
+        self.reap();
+        self.inbox.counters.store(&self.cx.counters);
+    }
+
+    /// How long the poll may wait.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.cx.ready.is_empty() || !self.cx.dirty.is_empty() || !self.cx.over.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.cx.until_alarm(Instant::now())
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.cx.now = Instant::now();
+        let ready = self.cx.ready.len();
+        for event in events {
+            self.event(event);
+        }
+        for _ in 0..ready {
+            if let Some(id) = self.cx.ready.pop_front()
+                && let Some(connection) = self.cx.connection_mut(id)
+            {
+                connection.in_ready = false;
+                self.read(id);
+            }
+        }
+        self.reap();
+        self.alarms();
+        self.commands();
+        self.reap();
+        self.handler.turn(&mut self.sessions, &mut self.cx);
+        self.settle();
+        self.reap();
+        self.inbox.counters.store(&self.cx.counters);
+    }
+
+    fn event(&mut self, event: &Event) {
+        let Token(index) = event.token();
+        let Some(connection) = self.cx.connections.get_mut(index) else {
+            return;
+        };
+        let id = connection.id;
+        let broken = event.is_error();
+        if event.is_readable() || event.is_read_closed() || broken {
+            connection.readable = true;
+            connection.hangup |= event.is_read_closed() || broken;
+        }
+        if event.is_writable() || broken {
+            connection.writable = true;
+            if !connection.queue.is_empty() {
+                self.cx.mark_dirty(id);
+            }
+        }
+        if self.cx.connections[index].in_ready {
+            return;
+        }
+        self.read(id);
+    }
+
+    fn alarms(&mut self) {
+        let mut due = mem::take(&mut self.due);
+        self.cx.wheel.advance(self.cx.tick(self.cx.now), &mut due);
+        for index in due.drain(..) {
+            let Some(connection) = self.cx.connections.get(index as usize) else {
+                continue;
+            };
+            let id = connection.id;
+            match connection.phase {
+                Phase::Open => {
+                    if let Some(session) = self.sessions.get_mut(id) {
+                        self.handler.alarm(id, session, &mut self.cx);
+                    }
+                }
+                Phase::Closing(_) | Phase::Ending => self.cx.end(id, Closed::Lost, false),
+                Phase::Gone => {}
+            }
+        }
+        self.due = due;
+    }
+
+    fn commands(&mut self) {
+        let mut items = mem::take(&mut self.items);
+        let bytes = self.inbox.take(&mut items);
+        for item in items.drain(..) {
+            match item {
+                Item::Accept(arrival) => {
+                    let (socket, accept) = *arrival;
+                    self.open(socket, accept);
+                }
+                Item::Command(command) => {
+                    self.hide_closing();
+                    self.handler
+                        .command(command, &mut self.sessions, &mut self.cx);
+                }
+                Item::Resize(options) => self.cx.options = options,
+            }
+        }
+        self.items = items;
+        if bytes > 0 {
+            self.inbox.done(bytes);
+        }
+    }
+
+    fn open(&mut self, socket: Socket, accept: H::Accept) {
+        Connection::tune(&socket.stream);
+        let mut stream = TcpStream::from_std(socket.stream);
+        let entry = self.cx.connections.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self
+            .poll
+            .registry()
+            .register(&mut stream, Token(index), interest)
+        {
+            tracing::warn!(%error, "a socket cannot be registered");
+            self.inbox.session_gone();
+            return;
+        }
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let index = u32::try_from(index).expect("a process holds fewer than 2^32 sockets");
+        let id = SessionId {
+            index,
+            generation: self.next_generation,
+        };
+        entry.insert(Connection::new(id, stream, self.cx.now));
+        self.cx.counters.sessions_opened += 1;
+        let session = self.handler.open(id, accept, &mut self.cx);
+        self.sessions.insert(id, session);
+        let mut rest = socket.read_ahead.as_ref();
+        while !rest.is_empty() {
+            let taken = self.buffer.fill(rest);
+            rest = &rest[taken..];
+            self.deliver(id, taken);
+        }
+    }
+
+    /// Writes what is queued, once a session, and stops or resumes reading by what is left.
+    fn settle(&mut self) {
+        self.hide_closing();
+        let mut dirty = mem::replace(&mut self.cx.dirty, mem::take(&mut self.dirty));
+        for id in dirty.drain(..) {
+            if let Some(connection) = self.cx.connection_mut(id) {
+                connection.in_dirty = false;
+                self.cx.flush(id);
+                self.cx.count_queued(id);
+                self.cx.wind_up(id);
+                self.pace(id);
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    fn pace(&mut self, id: SessionId) {
+        let bound = self.cx.options.outbound_bytes;
+        let Some(connection) = self.cx.connection_mut(id) else {
+            return;
+        };
+        let queued = connection.queue.bytes();
+        let unfinished = queued > 0 && connection.writable && connection.phase != Phase::Gone;
+        if unfinished {
+            self.cx.mark_dirty(id);
+        }
+        let Some(connection) = self.cx.open(id) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if !connection.paused && queued > bound / 2 {
+            connection.paused = true;
+            self.handler.pause(id, session, &mut self.cx);
+        } else if connection.paused && queued == 0 {
+            connection.paused = false;
+            self.cx.mark_ready(id);
+            self.handler.resume(id, session, &mut self.cx);
+        }
+    }
+
+    /// Tells the handler the ends of sessions, and removes the connections that are done.
+    fn reap(&mut self) {
+        self.hide_closing();
+        while !self.cx.over.is_empty() {
+            for (id, closed) in mem::take(&mut self.cx.over) {
+                self.cx.counters.count_closed(closed);
+                if let Some(session) = self.sessions.remove(id) {
+                    self.handler.close(id, session, closed, &mut self.cx);
+                }
+            }
+            self.hide_closing();
+        }
+        for id in mem::take(&mut self.cx.gone) {
+            if self.cx.remove(id) {
+                self.inbox.session_gone();
+            }
+        }
+    }
+
+    fn hide_closing(&mut self) {
+        for id in self.cx.closing.drain(..) {
+            self.sessions.set_closing(id);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! One connection after the upgrade.
+
+use std::mem;
+use std::ops::Range;
+
+use super::header::{ClientHeader, Header, Opcode, Violation};
+use super::mask::unmask;
+use super::message::{Assembled, Partial};
+use super::{Kind, close, utf8};
+
+/// The server's side of one connection. It holds bytes only while a frame or a message is split
+/// across pieces of input; an idle connection holds none.
+///
+/// Getters; [`Engine::handle_input`] takes what came from the client; [`Engine::close`] is the one
+/// command; [`Engine::poll_transmit`] gives the control frames that must go out.
+#[derive(Debug, Default)]
+pub struct Engine {
+    state: State,
+    /// The data frame whose payload is arriving.
+    frame: Option<Frame>,
+    /// The message whose frames are arriving.
+    message: Option<Partial>,
+    /// The bytes of a header, or of a whole control frame, that is not complete. At most 131.
+    carry: Vec<u8>,
+    /// Payload of the last ping that has not been answered (section 5.5.3 lets the others go).
+    pong: Option<Vec<u8>>,
+    /// Body of the Close frame that has to go out.
+    close: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum State {
+    /// Nothing more is read: the client's Close frame came, or the client broke the protocol.
+    Closed,
+    /// Our Close frame came first. Data is passed over until the client's comes.
+    CloseSent,
+    #[default]
+    Open,
+}
+
+#[derive(Debug)]
+struct Frame {
+    fin: bool,
+    mask: [u8; 4],
+    /// Bytes of payload that have arrived, as far as the mask cares.
+    phase: usize,
+    remaining: u64,
+}
+
+/// What the input contained.
+#[derive(Debug)]
+pub enum Event {
+    /// A whole message that arrived in pieces.
+    Assembled(Assembled),
+    /// The client's Close frame, with its code ([`super::NO_CODE`] when it gave none). Nothing
+    /// follows.
+    Closed(u16),
+    /// The client broke the protocol. Nothing follows; a Close frame with the violation's code waits
+    /// to be sent unless one was sent before.
+    Failed(Violation),
+    /// A whole message, unmasked where it lies: at this range of the input.
+    Message {
+        /// Text or binary.
+        kind: Kind,
+        /// Where it lies.
+        payload: Range<usize>,
+    },
+}
+
+/// How far [`Engine::handle_input`] came.
+#[derive(Debug)]
+pub struct Step {
+    /// Bytes of the input that are done with.
+    pub consumed: usize,
+    /// What they contained. None only when all were consumed.
+    pub event: Option<Event>,
+}
+
+impl Engine {
+    /// Whether no Close frame has been sent or received.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Memory held for a frame or message that is not complete, in bytes.
+    pub fn partial_bytes(&self) -> usize {
+        self.carry.capacity() + self.message.as_ref().map_or(0, Partial::held_bytes)
+    }
+
+    /// Takes bytes from the client, up to the next event. To be called with the rest until all is
+    /// consumed. A message above `message_bytes` is a violation.
+    pub fn handle_input(&mut self, input: &mut [u8], message_bytes: usize) -> Step {
+        let mut consumed = 0;
+        while consumed < input.len() {
+            if self.state == State::Closed {
+                return Step {
+                    consumed: input.len(),
+                    event: None,
+                };
+            }
+            let rest = &mut input[consumed..];
+            let taken = if self.frame.is_some() {
+                self.take_payload(rest)
+            } else if self.carry.is_empty() {
+                self.take_frame(rest, message_bytes)
+            } else {
+                self.take_carry(rest, message_bytes)
+            };
+            match taken {
+                Ok((bytes, None)) => consumed += bytes,
+                Ok((bytes, Some(mut event))) => {
+                    if let Event::Message { payload, .. } = &mut event {
+                        *payload = payload.start + consumed..payload.end + consumed;
+                    }
+                    return Step {
+                        consumed: consumed + bytes,
+                        event: Some(event),
+                    };
+                }
+                Err(violation) => {
+                    self.fail(violation);
+                    let event = Some(Event::Failed(violation));
+                    return Step {
+                        consumed: input.len(),
+                        event,
+                    };
+                }
+            }
+        }
+        Step {
+            consumed,
+            event: None,
+        }
+    }
+
+    /// Begins the close handshake. Messages that still come are passed over. False when it has begun
+    /// already. A reason longer than [`super::MAX_REASON_BYTES`] is cut at a character.
+    pub fn close(&mut self, code: u16, reason: &str) -> bool {
+        if self.state != State::Open {
+            return false;
+        }
+        self.state = State::CloseSent;
+        self.close = Some(close::body(code, reason));
+        self.pong = None;
+        self.message = None;
+        true
+    }
+
+    /// Appends the control frames that have to go out, if any. Nothing may be sent after a Close
+    /// frame.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        let pong = self.pong.take().map(|payload| (Opcode::Pong, payload));
+        let close = self.close.take().map(|body| (Opcode::Close, body));
+        let mut some = false;
+        for (opcode, payload) in pong.into_iter().chain(close) {
+            out.extend_from_slice(Header::new(opcode, payload.len()).as_bytes());
+            out.extend_from_slice(&payload);
+            some = true;
+        }
+        some
+    }
+
+    /// Whether [`Engine::poll_transmit`] has something.
+    pub fn wants_transmit(&self) -> bool {
+        self.pong.is_some() || self.close.is_some()
+    }
+
+    /// At a frame's first byte.
+    fn take_frame(&mut self, input: &mut [u8], message_bytes: usize) -> Taken {
+        let Some(header) = ClientHeader::parse(input)? else {
+            self.carry.extend_from_slice(input);
+            return Ok((input.len(), None));
+        };
+        let arrived = (input.len() - header.header_bytes) as u64;
+        if header.opcode.is_control() {
+            if arrived < header.payload_bytes {
+                self.carry.extend_from_slice(input);
+                return Ok((input.len(), None));
+            }
+            let end = header.header_bytes + header.payload_bytes as usize;
+            let payload = &mut input[header.header_bytes..end];
+            unmask(payload, header.mask, 0);
+            return Ok((end, self.control(header.opcode, payload)?));
+        }
+        self.admit(&header, message_bytes)?;
+        if let Some(kind) = whole_message(&header)
+            && self.state == State::Open
+            && arrived >= header.payload_bytes
+        {
+            let range = header.header_bytes..header.header_bytes + header.payload_bytes as usize;
+            let payload = &mut input[range.clone()];
+            unmask(payload, header.mask, 0);
+            if kind == Kind::Text && !utf8::is_valid(payload) {
+                return Err(Violation::InvalidUtf8);
+            }
+            return Ok((
+                range.end,
+                Some(Event::Message {
+                    kind,
+                    payload: range,
+                }),
+            ));
+        }
+        Ok((header.header_bytes, self.begin(&header)?))
+    }
+
+    /// Inside a header, or inside a control frame.
+    fn take_carry(&mut self, input: &[u8], message_bytes: usize) -> Taken {
+        let mut used = 0;
+        let header = loop {
+            if let Some(header) = ClientHeader::parse(&self.carry)? {
+                break header;
+            }
+            used += self.fill_carry(ClientHeader::needed_bytes(&self.carry), &input[used..]);
+            if used == input.len() && self.carry.len() < ClientHeader::needed_bytes(&self.carry) {
+                // The last byte may be the one that a refusal needs.
+                ClientHeader::parse(&self.carry)?;
+                return Ok((used, None));
+            }
+        };
+        if !header.opcode.is_control() {
+            self.carry = Vec::new();
+            self.admit(&header, message_bytes)?;
+            return Ok((used, self.begin(&header)?));
+        }
+        let whole = header.header_bytes + header.payload_bytes as usize;
+        used += self.fill_carry(whole, &input[used..]);
+        if self.carry.len() < whole {
+            return Ok((used, None));
+        }
+        let mut frame = mem::take(&mut self.carry);
+        let payload = &mut frame[header.header_bytes..];
+        unmask(payload, header.mask, 0);
+        Ok((used, self.control(header.opcode, payload)?))
+    }
+
+    /// Fills the carry up to this length; gives how many bytes it took.
+    fn fill_carry(&mut self, length: usize, input: &[u8]) -> usize {
+        let taken = length.saturating_sub(self.carry.len()).min(input.len());
+        self.carry.extend_from_slice(&input[..taken]);
+        taken
+    }
+
+    /// Inside a data frame's payload.
+    fn take_payload(&mut self, input: &mut [u8]) -> Taken {
+        let Some(frame) = &mut self.frame else {
+            return Ok((0, None));
+        };
+        let taken = usize::try_from(frame.remaining).map_or(input.len(), |n| n.min(input.len()));
+        frame.remaining -= taken as u64;
+        if let Some(message) = &mut self.message {
+            let piece = &mut input[..taken];
+            unmask(piece, frame.mask, frame.phase);
+            message.append(piece, frame.remaining)?;
+        }
+        frame.phase = (frame.phase + taken) & 3;
+        Ok((taken, self.end_frame()?))
+    }
+
+    /// Whether a data frame may come now, and is not too big.
+    fn admit(&self, header: &ClientHeader, message_bytes: usize) -> Result<(), Violation> {
+        if self.state != State::Open {
+            return Ok(());
+        }
+        match (&self.message, header.opcode) {
+            (None, Opcode::Continuation) => return Err(Violation::UnexpectedContinuation),
+            (Some(_), Opcode::Binary | Opcode::Text) => {
+                return Err(Violation::MessageInsideMessage);
+            }
+            _ => {}
+        }
+        let before = self.message.as_ref().map_or(0, Partial::payload_bytes);
+        if (before as u64).saturating_add(header.payload_bytes) > message_bytes as u64 {
+            return Err(Violation::TooBig);
+        }
+        Ok(())
+    }
+
+    /// A data frame begins whose payload will be gathered, or passed over when closing.
+    fn begin(&mut self, header: &ClientHeader) -> Result<Option<Event>, Violation> {
+        if self.state == State::Open && self.message.is_none() {
+            let kind = if header.opcode == Opcode::Text {
+                Kind::Text
+            } else {
+                Kind::Binary
+            };
+            self.message = Some(Partial::new(kind));
+        }
+        self.frame = Some(Frame {
+            fin: header.fin,
+            mask: header.mask,
+            phase: 0,
+            remaining: header.payload_bytes,
+        });
+        self.end_frame()
+    }
+
+    /// Ends the data frame if all of it has arrived, and the message if that was its last.
+    fn end_frame(&mut self) -> Result<Option<Event>, Violation> {
+        let Some(frame) = self.frame.take_if(|frame| frame.remaining == 0) else {
+            return Ok(None);
+        };
+        if !frame.fin {
+            return Ok(None);
+        }
+        let message = self.message.take().map(Partial::finish).transpose()?;
+        Ok(message.map(Event::Assembled))
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<Option<Event>, Violation> {
+        match opcode {
+            Opcode::Close => {
+                let code = close::parse(payload)?;
+                if self.state == State::Open {
+                    self.close = Some(payload[..payload.len().min(2)].to_vec());
+                }
+                self.shut();
+                Ok(Some(Event::Closed(code)))
+            }
+            Opcode::Ping if self.state == State::Open => {
+                self.pong = Some(payload.to_vec());
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn fail(&mut self, violation: Violation) {
+        self.close(violation.code(), &violation.to_string());
+        self.shut();
+    }
+
+    fn shut(&mut self) {
+        self.state = State::Closed;
+        self.pong = None;
+        self.frame = None;
+        self.message = None;
+        self.carry = Vec::new();
+    }
+}
+
+/// Bytes taken, and what they completed.
+type Taken = Result<(usize, Option<Event>), Violation>;
+
+/// The kind of a message that is one frame.
+fn whole_message(header: &ClientHeader) -> Option<Kind> {
+    match header.opcode {
+        Opcode::Binary if header.fin => Some(Kind::Binary),
+        Opcode::Text if header.fin => Some(Kind::Text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! Frame headers (RFC 6455 section 5.2), and the ways in which a client can break the protocol.
+
+use super::Kind;
+
+/// Bytes of the longest header that a server writes. A client's has four more, the mask, which is
+/// why a reply always fits where the message lay.
+pub const MAX_HEADER_BYTES: usize = 10;
+
+/// What a frame is (section 11.8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Opcode {
+    /// First frame of a binary message.
+    Binary,
+    /// The sender ends the connection.
+    Close,
+    /// A further frame of a message.
+    Continuation,
+    /// Asks for a pong.
+    Ping,
+    /// Answers a ping.
+    Pong,
+    /// First frame of a text message.
+    Text,
+}
+
+impl Opcode {
+    fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Self::Continuation,
+            0x1 => Self::Text,
+            0x2 => Self::Binary,
+            0x8 => Self::Close,
+            0x9 => Self::Ping,
+            0xa => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Self::Continuation => 0x0,
+            Self::Text => 0x1,
+            Self::Binary => 0x2,
+            Self::Close => 0x8,
+            Self::Ping => 0x9,
+            Self::Pong => 0xa,
+        }
+    }
+
+    /// Close, ping or pong.
+    pub fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+}
+
+impl From<Kind> for Opcode {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Binary => Self::Binary,
+            Kind::Text => Self::Text,
+        }
+    }
+}
+
+/// The header of a frame to a client: final and not masked.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    bytes: [u8; MAX_HEADER_BYTES],
+    length: u8,
+}
+
+impl Header {
+    /// For a whole message or a control frame with this many bytes of payload.
+    pub fn new(opcode: Opcode, payload_bytes: usize) -> Self {
+        let mut bytes = [0; MAX_HEADER_BYTES];
+        bytes[0] = 0x80 | opcode.bits();
+        let length = match payload_bytes {
+            0..=125 => {
+                bytes[1] = payload_bytes as u8;
+                2
+            }
+            126..=0xffff => {
+                bytes[1] = 126;
+                bytes[2..4].copy_from_slice(&(payload_bytes as u16).to_be_bytes());
+                4
+            }
+            _ => {
+                bytes[1] = 127;
+                bytes[2..10].copy_from_slice(&(payload_bytes as u64).to_be_bytes());
+                10
+            }
+        };
+        Self { bytes, length }
+    }
+
+    /// The header as it goes on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+/// How a client broke the protocol, or asked for more than it may have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Violation {
+    /// Section 5.5.1.
+    #[error("close frame with a body of one byte")]
+    CloseBody,
+    /// Section 7.4.
+    #[error("close code that must not be sent")]
+    CloseCode,
+    /// Section 5.5.
+    #[error("control frame longer than 125 bytes")]
+    ControlTooLong,
+    /// Section 5.5.
+    #[error("control frame in fragments")]
+    FragmentedControl,
+    /// Section 8.1.
+    #[error("text that is not UTF-8")]
+    InvalidUtf8,
+    /// Section 5.2: the highest bit of a length is zero.
+    #[error("length above 2^63")]
+    LengthTooLarge,
+    /// Section 5.4.
+    #[error("new message inside a fragmented one")]
+    MessageInsideMessage,
+    /// Section 5.2: no extension has been negotiated that gives them a meaning.
+    #[error("reserved bits")]
+    ReservedBits,
+    /// Section 7.4.1, code 1009.
+    #[error("message too big")]
+    TooBig,
+    /// Section 5.4.
+    #[error("continuation of no message")]
+    UnexpectedContinuation,
+    /// Section 5.2.
+    #[error("unknown opcode")]
+    UnknownOpcode,
+    /// Section 5.1.
+    #[error("frame without a mask")]
+    Unmasked,
+}
+
+impl Violation {
+    /// The close code that tells the client.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::InvalidUtf8 => 1007,
+            Self::TooBig => 1009,
+            _ => 1002,
+        }
+    }
+}
+
+/// A client's frame header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct ClientHeader {
+    /// Whether the message ends with this frame.
+    pub(super) fin: bool,
+    pub(super) opcode: Opcode,
+    pub(super) mask: [u8; 4],
+    pub(super) payload_bytes: u64,
+    /// Length of the header itself.
+    pub(super) header_bytes: usize,
+}
+
+impl ClientHeader {
+    /// Reads a header from the front of the input; None when more bytes are needed. What can be
+    /// refused by the first bytes is refused before the others have come.
+    ///
+    /// A length in more bytes than it needs is taken: the sender is wrong (section 5.2), but nothing
+    /// is ambiguous.
+    pub(super) fn parse(input: &[u8]) -> Result<Option<Self>, Violation> {
+        let Some(&first) = input.first() else {
+            return Ok(None);
+        };
+        if first & 0x70 != 0 {
+            return Err(Violation::ReservedBits);
+        }
+        let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::UnknownOpcode)?;
+        let fin = first & 0x80 != 0;
+        if opcode.is_control() && !fin {
+            return Err(Violation::FragmentedControl);
+        }
+        let Some(&second) = input.get(1) else {
+            return Ok(None);
+        };
+        if second & 0x80 == 0 {
+            return Err(Violation::Unmasked);
+        }
+        if opcode.is_control() && second & 0x7f > 125 {
+            return Err(Violation::ControlTooLong);
+        }
+        let header_bytes = Self::needed_bytes(input);
+        let Some(header) = input.get(..header_bytes) else {
+            return Ok(None);
+        };
+        let (payload_bytes, mask) = match *header {
+            [_, length, a, b, c, d] => (u64::from(length & 0x7f), [a, b, c, d]),
+            [_, _, high, low, a, b, c, d] => {
+                (u64::from(u16::from_be_bytes([high, low])), [a, b, c, d])
+            }
+            [_, _, a, b, c, d, e, f, g, h, m0, m1, m2, m3] => (
+                u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+                [m0, m1, m2, m3],
+            ),
+            _ => unreachable!("needed_bytes gives 6, 8 or 14 once two bytes are there"),
+        };
+        if payload_bytes >> 63 != 0 {
+            return Err(Violation::LengthTooLarge);
+        }
+        Ok(Some(Self {
+            fin,
+            opcode,
+            mask,
+            payload_bytes,
+            header_bytes,
+        }))
+    }
+
+    /// How many bytes of the input the header takes, as far as they tell.
+    pub(super) fn needed_bytes(input: &[u8]) -> usize {
+        match input.get(1).map(|second| second & 0x7f) {
+            None => 2,
+            Some(126) => 8,
+            Some(127) => 14,
+            Some(_) => 6,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_headers_use_the_shortest_length() {
+        assert_eq!(Header::new(Opcode::Text, 5).as_bytes(), [0x81, 5]);
+        assert_eq!(Header::new(Opcode::Binary, 125).as_bytes(), [0x82, 125]);
+        assert_eq!(
+            Header::new(Opcode::Binary, 126).as_bytes(),
+            [0x82, 126, 0, 126]
+        );
+        assert_eq!(
+            Header::new(Opcode::Text, 65_535).as_bytes(),
+            [0x81, 126, 255, 255]
+        );
+        assert_eq!(
+            Header::new(Opcode::Text, 65_536).as_bytes(),
+            [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]
+        );
+        assert_eq!(Header::new(Opcode::Close, 2).as_bytes(), [0x88, 2]);
+    }
+
+    #[test]
+    fn refuses_by_the_first_bytes() {
+        let table: [(&[u8], Violation); 8] = [
+            (&[0xc1], Violation::ReservedBits),
+            (&[0x91], Violation::ReservedBits),
+            (&[0x83], Violation::UnknownOpcode),
+            (&[0x8b], Violation::UnknownOpcode),
+            (&[0x09], Violation::FragmentedControl),
+            (&[0x81, 0x05], Violation::Unmasked),
+            (&[0x89, 0xfe], Violation::ControlTooLong),
+            (
+                &[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
+                Violation::LengthTooLarge,
+            ),
+        ];
+        for (input, violation) in table {
+            assert_eq!(ClientHeader::parse(input), Err(violation), "{input:x?}");
+        }
+    }
+
+    #[test]
+    fn waits_for_the_whole_header() {
+        let whole = [0x82, 0xfe, 0x01, 0x00, 1, 2, 3, 4];
+        for length in 0..whole.len() {
+            assert_eq!(ClientHeader::parse(&whole[..length]), Ok(None), "{length}");
+        }
+        let header = ClientHeader::parse(&whole).unwrap().unwrap();
+        assert_eq!((header.payload_bytes, header.header_bytes), (256, 8));
+        assert_eq!(
+            (header.fin, header.opcode, header.mask),
+            (true, Opcode::Binary, [1, 2, 3, 4])
+        );
+    }
+}
