@@ -64,11 +64,8 @@ impl Raw {
     /// Reads until the connection ends; the code of its Close frame. None: it ended without one.
     pub(crate) async fn close_code(&mut self) -> Result<Option<u16>, Error> {
         loop {
-            while let Some((opcode, payload)) = self.frame() {
-                if opcode == CLOSE {
-                    let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                    return Ok(Some(code.unwrap_or(1005)));
-                }
+            if let Some(code) = self.next_close() {
+                return Ok(Some(code));
             }
             if !self.read().await? {
                 return Ok(None);
@@ -76,22 +73,29 @@ impl Raw {
         }
     }
 
-    /// Takes in what has arrived already; whether a Close frame is among it, with its code.
-    pub(crate) async fn is_closed(&mut self) -> Result<Option<u16>, Error> {
+    /// Takes in what has arrived already: the code of a Close frame among it; 1006 when the connection
+    /// has ended without one. None: it goes on.
+    pub(crate) fn has_ended(&mut self) -> Option<u16> {
         let mut chunk = [0; 4096];
-        while let Ok(bytes) = self.stream.try_read(&mut chunk) {
-            if bytes == 0 {
-                break;
+        let over = loop {
+            match self.stream.try_read(&mut chunk) {
+                Ok(0) => break true,
+                Ok(bytes) => self.received.extend(&chunk[..bytes]),
+                Err(error) => break error.kind() != std::io::ErrorKind::WouldBlock,
             }
-            self.received.extend(&chunk[..bytes]);
-        }
+        };
+        self.next_close().or_else(|| over.then_some(1006))
+    }
+
+    /// The code of the next Close frame among what was received; 1005 when it has none.
+    fn next_close(&mut self) -> Option<u16> {
         while let Some((opcode, payload)) = self.frame() {
             if opcode == CLOSE {
                 let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                return Ok(code);
+                return Some(code.unwrap_or(1005));
             }
         }
-        Ok(None)
+        None
     }
 
     async fn read(&mut self) -> Result<bool, Error> {
