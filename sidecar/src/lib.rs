@@ -26,6 +26,8 @@ pub mod hub;
 #[cfg(feature = "gateway")]
 pub mod keyring;
 #[cfg(feature = "gateway")]
+mod panics;
+#[cfg(feature = "gateway")]
 pub mod protocol;
 #[cfg(feature = "gateway")]
 pub mod reactor;

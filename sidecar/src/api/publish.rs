@@ -15,6 +15,7 @@ use super::Api;
 use super::extract::Body;
 use super::failure::{Failure, Told};
 use crate::backplane::Position;
+use crate::panics;
 use crate::topic::Topic;
 
 /// Most publications in one batch.
@@ -201,7 +202,7 @@ async fn run(api: &Arc<Api>, publications: Vec<Publish>) -> Vec<BatchResult> {
             Err(failure) => {
                 results[index] = Some(BatchResult::Failed {
                     error: failure.told,
-                })
+                });
             }
         }
     }
@@ -209,11 +210,11 @@ async fn run(api: &Arc<Api>, publications: Vec<Publish>) -> Vec<BatchResult> {
     let mut running = JoinSet::new();
     for (_, queue) in topics {
         let (api, slots) = (api.clone(), slots.clone());
-        running.spawn(async move {
+        running.spawn(panics::contained(async move {
             // Closed never: `slots` lives as long as this future.
             let _slot = slots.acquire().await;
             one_topic(&api, queue).await
-        });
+        }));
     }
     for (index, result) in running.join_all().await.into_iter().flatten() {
         results[index] = Some(result);

@@ -473,7 +473,11 @@ async fn a_batch_keeps_each_topics_order_and_reports_each_item() {
     let results = answer.body["results"].as_array().unwrap();
     let seen: Vec<Value> = results
         .iter()
-        .map(|r| r.get("offset").unwrap_or(&r["error"]["code"]).clone())
+        .map(|r| {
+            r.get("offset")
+                .unwrap_or_else(|| &r["error"]["code"])
+                .clone()
+        })
         .collect();
     let expected = json!([1, 1, "TOPIC_INVALID", 2, "MESSAGE_INVALID", 3]);
     assert_eq!(Value::from(seen), expected);

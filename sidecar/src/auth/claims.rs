@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::refusal;
 
-/// A token's claims set. Of a name that comes twice the last value counts, as RFC 7519 section 4
-/// allows.
+/// A token's claims set. A registered name that comes twice is refused by the decoder; of any other the
+/// last value counts. RFC 7519 section 4 allows both.
 pub(super) type Claims = Map<String, Value>;
 
 /// The end of the year 9999 in seconds since 1970. A later `exp` means never, and this still fits

@@ -50,6 +50,8 @@ mod tests {
 
     use super::*;
 
+    type Row<'a> = (&'a [(HeaderName, &'a str)], Option<&'a str>);
+
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
         pairs
             .iter()
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_cookie_comes_before_the_header() {
-        let table: &[(&[(HeaderName, &str)], Option<&str>)] = &[
+        let table: &[Row<'_>] = &[
             (&[], None),
             (&[(COOKIE, "access_token=t1")], Some("t1")),
             (

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::door::Door;
 use super::{Listener, Policy, Reception};
+use crate::panics;
 
 /// The public port: accepts clients and hands over those that it upgraded.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl Edge {
                 continue;
             }
             let accepted = tokio::select! {
+                biased;
                 _ = refusing.changed() => continue,
                 Some(ended) = handshakes.join_next() => {
                     if let Err(error) = ended {
@@ -81,9 +83,12 @@ impl Edge {
                 Ok((stream, remote)) => {
                     backoff = Backoff::default();
                     self.door.metrics.accepted.inc();
+                    // A socket for both families tells IPv4 clients by mapped addresses.
+                    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
                     let limit = self.door.policy.load().pending;
                     let place = self.door.pending.enter(limit).await;
-                    handshakes.spawn(self.door.clone().attend(stream, remote, place));
+                    let attended = self.door.clone().attend(stream, remote, place);
+                    handshakes.spawn(panics::contained(attended));
                 }
                 Err(error) => self.recover(&error, &mut backoff).await,
             }

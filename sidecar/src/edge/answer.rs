@@ -12,6 +12,8 @@ use super::metrics::Outcome;
 /// Why a request is not upgraded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum No {
+    /// The request has a body, whose bytes would be taken for frames.
+    Body,
     Capacity,
     Draining,
     Handshake(handshake::Refusal),
@@ -24,6 +26,7 @@ pub(super) enum No {
 impl No {
     pub(super) fn outcome(self) -> Outcome {
         match self {
+            Self::Body => Outcome::BadHandshake,
             Self::Capacity => Outcome::RefusedCapacity,
             Self::Draining => Outcome::RefusedDraining,
             Self::Handshake(handshake::Refusal::NoUpgrade) => Outcome::NotWebSocket,
@@ -51,6 +54,7 @@ impl No {
 
     fn status(self) -> StatusCode {
         match self {
+            Self::Body => StatusCode::BAD_REQUEST,
             Self::Capacity | Self::Draining | Self::Keys => StatusCode::SERVICE_UNAVAILABLE,
             Self::Handshake(refusal) => refusal.status(),
             Self::Origin => StatusCode::FORBIDDEN,
@@ -60,6 +64,7 @@ impl No {
 
     fn code(self) -> &'static str {
         match self {
+            Self::Body => "BAD_HANDSHAKE",
             Self::Capacity => "AT_CAPACITY",
             Self::Draining => "DRAINING",
             Self::Handshake(handshake::Refusal::NoUpgrade) => "NOT_WEBSOCKET",
@@ -72,6 +77,7 @@ impl No {
 
     fn message(self) -> String {
         match self {
+            Self::Body => "the request of a handshake has no body".into(),
             Self::Capacity => "this pod has as many sessions as it takes".into(),
             Self::Draining => "this pod takes no new sessions; another one will".into(),
             Self::Handshake(refusal) => refusal.to_string(),
@@ -86,7 +92,7 @@ impl No {
         let seconds = match self {
             Self::Capacity | Self::Keys => "5",
             Self::Draining | Self::Rate => "1",
-            Self::Handshake(_) | Self::Origin => return,
+            Self::Body | Self::Handshake(_) | Self::Origin => return,
         };
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
     }

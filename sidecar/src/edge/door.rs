@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -137,7 +137,10 @@ impl Door {
             if outcome != Outcome::Io
                 && let Some(parts) = connection.into_parts()
             {
-                linger(parts.io.into_inner()).await;
+                tokio::select! {
+                    () = linger(parts.io.into_inner()) => {}
+                    () = place.asked_to_leave() => {}
+                }
             }
             return outcome;
         }
@@ -179,6 +182,9 @@ impl Door {
         let policy = self.policy.load_full();
         let answer = handshake::accept(request.method(), request.version(), request.headers())
             .map_err(No::Handshake)?;
+        if !request.body().is_end_stream() {
+            return Err(No::Body);
+        }
         if *self.refusing.borrow() {
             return Err(No::Draining);
         }
@@ -296,4 +302,35 @@ async fn linger(mut stream: TcpStream) {
     };
     // However it ends, the connection is closed.
     let _ = timeout(LINGER, drained).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream as StdStream};
+
+    use prometheus::IntGauge;
+
+    use super::*;
+
+    /// What becomes of a connection that is asked to leave before the runtime has looked at it.
+    async fn asked_at_once(sent: &[u8]) -> Result<(), Outcome> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        client.write_all(sent).unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(accepted).unwrap();
+
+        let pending = Pending::new(IntGauge::new("pending", "pending").unwrap());
+        let place = pending.enter(1).await;
+        pending.shed();
+        first_byte(&stream, &place, Instant::now() + SERVICE).await
+    }
+
+    #[tokio::test]
+    async fn bytes_that_only_the_kernel_has_seen_keep_a_place() {
+        assert_eq!(asked_at_once(b"G").await, Ok(()));
+        assert_eq!(asked_at_once(b"").await, Err(Outcome::Evicted));
+    }
 }

@@ -19,7 +19,7 @@
 //! }
 //!
 //! # fn sessions() -> usize { 0 }
-//! # async fn main(config: Config, registry: Registry) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn start(config: Config, registry: Registry) -> Result<(), Box<dyn std::error::Error>> {
 //! // Before anything else starts a thread: this changes the environment.
 //! let inherited = edge::inherited()?;
 //!

@@ -69,10 +69,8 @@ impl Origin {
         let uri: Uri = text.parse().ok()?;
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let authority = uri.authority()?;
-        // A page's origin names no user and no path.
-        if authority.as_str().contains('@')
-            || text.len() != scheme.len() + 3 + authority.as_str().len()
-        {
+        // A page's origin has no path, not even an empty one.
+        if text.len() != scheme.len() + "://".len() + authority.as_str().len() {
             return None;
         }
         let (host, port) = host_and_port(authority)?;
@@ -96,16 +94,21 @@ impl Origin {
     }
 }
 
-/// None when there is a port that is no number.
+/// None when there is a user, or a port that is no port.
 fn host_and_port(authority: &Authority) -> Option<(String, Option<u16>)> {
     let host = authority.host();
     if host.is_empty() {
         return None;
     }
-    let port = match authority.port() {
-        None if authority.as_str().ends_with(':') => return None,
-        None => None,
-        Some(port) => Some(port.as_str().parse().ok()?),
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" => None,
+        rest => {
+            let digits = rest.strip_prefix(':')?;
+            if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            Some(digits.parse().ok()?)
+        }
     };
     Some((host.to_ascii_lowercase(), port))
 }
@@ -161,6 +164,9 @@ mod tests {
             ("file://", "app.example.com", false),
             ("chrome-extension://abcdef", "abcdef", false),
             ("https://app.example.com:", "app.example.com", false),
+            ("https://app.example.com:+443", "app.example.com", false),
+            ("https://app.example.com", "a@app.example.com", false),
+            ("https://app.example.com", "", false),
             (
                 "https://app.example.com:99999",
                 "app.example.com:99999",

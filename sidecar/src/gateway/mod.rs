@@ -9,7 +9,6 @@ mod doors;
 mod files;
 mod logs;
 mod metrics;
-mod panics;
 mod parts;
 mod pulse;
 mod reactors;
@@ -31,7 +30,7 @@ use self::metrics::Metrics;
 use self::parts::Parts;
 use self::running::Running;
 use self::settings::{Reading, Watched};
-use crate::{auth, edge};
+use crate::{auth, edge, panics};
 
 /// Runs a gateway until its drain after a signal is over. Fails when it cannot start, or when a part
 /// that it cannot do without has ended.

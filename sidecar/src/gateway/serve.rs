@@ -10,7 +10,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 
-use super::panics;
+use crate::panics;
 
 /// Longest time between two requests of a connection, and longest for a request's head. Longer than the
 /// minute that pools of HTTP clients keep idle connections, so that they close first and no request is

@@ -343,11 +343,14 @@ impl Hub {
         };
         let (held, released) = entry.settle(number);
         self.held_bytes -= released;
+        // A pattern of this session has brought it what was held, and would bring it what is still on
+        // its way.
+        let is_covered = session.patterns.iter().any(|has| has.matches(&topic));
         let before = entry.subscribers.len();
         let subscriber = Subscriber {
             encoding: session.profile.encoding,
             skip,
-            after: entry.last,
+            after: if is_covered { None } else { entry.last },
             grants: None,
         };
         entry.subscribers.insert(key, subscriber);
@@ -355,8 +358,7 @@ impl Hub {
         self.ranking.change(&topic, before, before + 1);
         self.subscriptions += usize::from(!topic.is_reserved());
         session.topics.insert(topic.clone());
-        // A pattern of this session has brought it what was held.
-        if session.patterns.iter().any(|has| has.matches(&topic)) {
+        if is_covered {
             return;
         }
         let is_new = |publication: &Publication| match (publication.position, head) {

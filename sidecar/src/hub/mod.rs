@@ -29,6 +29,8 @@ mod fleet;
 mod interest;
 mod local;
 mod metrics;
+#[cfg(test)]
+mod model;
 
 mod outbox;
 mod patterns;

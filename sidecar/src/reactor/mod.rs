@@ -22,6 +22,8 @@ mod lifecycle;
 mod queue;
 mod receive;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod wheel;
 

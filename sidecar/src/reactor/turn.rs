@@ -29,7 +29,7 @@ pub(super) struct Reactor<H: Handler> {
     pub(super) sessions: Sessions<H::Session>,
     pub(super) cx: Context,
     pub(super) buffer: Buffer,
-    poll: Poll,
+    pub(super) poll: Poll,
     inbox: Arc<Inbox<H::Accept, H::Command>>,
     next_generation: u32,
     /// Lists whose memory is used again each turn.
@@ -72,20 +72,25 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Runs until stopped, then ends what is left.
+    /// Runs until stopped.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while !self.inbox.is_stopping() {
-            match self.poll.poll(&mut events, self.timeout()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => self.turn(&events, Instant::now()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::error!(%error, "the poll failed; a reactor ends");
                     break;
                 }
             }
-            self.turn(&events);
         }
+        self.end_all();
+    }
+
+    /// Ends what is left.
+    pub(super) fn end_all(&mut self) {
         let all: Vec<_> = self
             .cx
             .connections
@@ -100,15 +105,15 @@ impl<H: Handler> Reactor<H> {
     }
 
     /// How long the poll may wait.
-    fn timeout(&self) -> Option<Duration> {
+    pub(super) fn timeout(&self) -> Option<Duration> {
         if !self.cx.ready.is_empty() || !self.cx.dirty.is_empty() || !self.cx.over.is_empty() {
             return Some(Duration::ZERO);
         }
         self.cx.until_alarm(Instant::now())
     }
 
-    fn turn(&mut self, events: &Events) {
-        self.cx.now = Instant::now();
+    pub(super) fn turn(&mut self, events: &Events, now: Instant) {
+        self.cx.now = now;
         let ready = self.cx.ready.len();
         for event in events {
             self.event(event);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -22,32 +23,32 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-pub const API_KEY: &str = "an-api-key";
-pub const TOKEN: &str = "the-cluster-token";
+pub(crate) const API_KEY: &str = "an-api-key";
+pub(crate) const TOKEN: &str = "the-cluster-token";
 const SECRET: &[u8] = b"a secret of thirty-two bytes, yes";
 
 /// No step of a test takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(30);
 
 /// A running gateway; killed when dropped.
-pub struct Gateway {
-    pub directory: Directory,
-    pub config: Value,
+pub(crate) struct Gateway {
+    pub(crate) directory: Directory,
+    pub(crate) config: Value,
     child: Child,
     ports: [u16; 3],
 }
 
 /// A directory that goes with its owner.
-pub struct Directory(pub PathBuf);
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("wse-process-{}", uuid::Uuid::now_v7()));
         fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.join(name);
         let next = self.0.join(format!("{name}.next"));
         fs::write(&next, content).unwrap();
@@ -63,21 +64,21 @@ impl Drop for Directory {
 }
 
 /// An answer of one of the gateway's ports.
-pub struct Answer {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 }
 
 impl Gateway {
     /// Starts one and waits until it is ready.
-    pub async fn start(change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(&mut Value)) -> Self {
         let directory = Directory::new();
         let ports = free_ports();
         let mut config = json!({
@@ -139,44 +140,44 @@ impl Gateway {
         panic!("the gateway is not ready: {}", self.log());
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.0.join("log")).unwrap()
     }
 
     /// Replaces the configuration file.
-    pub fn write_config(&self, text: &str) {
+    pub(crate) fn write_config(&self, text: &str) {
         self.directory.file("config.json", text);
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.id().expect("it runs");
         let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
-    pub async fn exit(&mut self) -> ExitStatus {
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
         let ended = timeout(HANG, self.child.wait()).await;
         ended
             .unwrap_or_else(|_| panic!("it hangs: {}", self.log()))
             .unwrap()
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub async fn api(&self, method: Method, path: &str, body: &str) -> Answer {
+    pub(crate) async fn api(&self, method: Method, path: &str, body: &str) -> Answer {
         let key = format!("Bearer {API_KEY}");
         self.api_as(method, path, body, &key).await
     }
 
-    pub async fn api_as(&self, method: Method, path: &str, body: &str, key: &str) -> Answer {
+    pub(crate) async fn api_as(&self, method: Method, path: &str, body: &str, key: &str) -> Answer {
         let uri = format!("http://127.0.0.1:{}{path}", self.ports[1]);
         let headers = [("authorization", key), ("content-type", "application/json")];
         ask(method, &uri, &headers, body).await.unwrap()
     }
 
-    pub async fn admin(&self, path: &str) -> Answer {
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
         self.try_admin(path).await.unwrap()
     }
 
@@ -185,7 +186,7 @@ impl Gateway {
         ask(Method::GET, &uri, &[], "").await
     }
 
-    pub async fn drain(&self, method: Method, token: &str) -> Answer {
+    pub(crate) async fn drain(&self, method: Method, token: &str) -> Answer {
         let uri = format!("http://127.0.0.1:{}/drain", self.ports[2]);
         let token = format!("Bearer {token}");
         ask(method, &uri, &[("authorization", &token)], "")
@@ -194,7 +195,7 @@ impl Gateway {
     }
 
     /// The value of one metric, named as it is written, labels too.
-    pub async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.admin("/metrics").await.text;
         let line = text
             .lines()
@@ -205,7 +206,7 @@ impl Gateway {
     }
 
     /// Asks again until the metric has the value.
-    pub async fn wait_metric(&self, name: &str, value: f64) {
+    pub(crate) async fn wait_metric(&self, name: &str, value: f64) {
         for _ in 0..1_000 {
             if (self.metric(name).await - value).abs() < f64::EPSILON {
                 return;
@@ -216,14 +217,14 @@ impl Gateway {
     }
 
     /// Connects a client and waits for its `server_ready`.
-    pub async fn client(&self, user: &str) -> Client {
+    pub(crate) async fn client(&self, user: &str) -> Client {
         match self.try_client(user).await {
             Ok(client) => client,
             Err(error) => panic!("{error}: {}", self.log()),
         }
     }
 
-    pub async fn try_client(&self, user: &str) -> Result<Client, tungstenite::Error> {
+    pub(crate) async fn try_client(&self, user: &str) -> Result<Client, tungstenite::Error> {
         let uri = format!("ws://127.0.0.1:{}/wse", self.ports[0]);
         let mut request = uri.into_client_request()?;
         let bearer = format!("Bearer {}", token(user));
@@ -243,14 +244,14 @@ impl Gateway {
 }
 
 /// A client of the gateway, over a WebSocket implementation that is not ours.
-pub struct Client {
-    pub id: String,
+pub(crate) struct Client {
+    pub(crate) id: String,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Client {
     /// The next message of a type; others are skipped.
-    pub async fn receive(&mut self, kind: &str) -> Value {
+    pub(crate) async fn receive(&mut self, kind: &str) -> Value {
         loop {
             let next = timeout(HANG, self.socket.next()).await;
             let message = next.unwrap_or_else(|_| panic!("no {kind} arrives"));
@@ -267,7 +268,7 @@ impl Client {
         }
     }
 
-    pub async fn subscribe(&mut self, topic: &str) -> Value {
+    pub(crate) async fn subscribe(&mut self, topic: &str) -> Value {
         let payload = json!({"action": "subscribe", "topics": [topic]});
         let message = json!({"c": "WSE", "t": "subscription_update", "p": payload});
         let text = Message::text(message.to_string());
@@ -276,7 +277,7 @@ impl Client {
     }
 
     /// Waits for the server's Close frame.
-    pub async fn closed(&mut self) -> (u16, String) {
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
         loop {
             let next = timeout(HANG, self.socket.next()).await;
             match next.expect("it closes in time") {
@@ -312,7 +313,8 @@ async fn ask(method: Method, uri: &str, headers: &[(&str, &str)], body: &str) ->
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::from(body.to_owned())).unwrap();
+    let body = Full::new(Bytes::from(body.to_owned()));
+    let request = request.body(body).unwrap();
     let client = HttpClient::builder(TokioExecutor::new()).build_http();
     let response: Response<_> = client.request(request).await.ok()?;
     let (parts, body) = response.into_parts();

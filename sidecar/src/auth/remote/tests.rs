@@ -180,6 +180,17 @@ async fn a_provider_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_provider_that_speaks_no_tls_is_not_believed() {
+    let provider = Provider::start().await;
+    provider.serve(&[&Signer::es256("k")]);
+    let url = provider.url.replace("http:", "https:");
+    let remote = Remote::start(&url, EAGER, metrics()).unwrap();
+    remote.tried().await;
+    assert!(!remote.is_known());
+    assert_eq!(provider.asked(), 1);
+}
+
+#[tokio::test]
 async fn more_waiters_than_allowed_are_sent_away() {
     let provider = Provider::start().await;
     provider.serve(&[&Signer::es256("k")]);

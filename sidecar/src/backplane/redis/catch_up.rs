@@ -12,7 +12,7 @@ use crate::backplane::Position;
 use crate::topic::Topic;
 use tokio::time::Instant;
 
-use super::publish::seen_arguments;
+use super::attempt::seen_arguments;
 
 /// Publications read at once: a long history is delivered in pieces.
 const CHUNK: usize = 64;
@@ -39,10 +39,18 @@ impl Reader<'_> {
         }
         let topics: Vec<Topic> = self.routes.topics.keys().cloned().collect();
         for some in topics.chunks(1024) {
+            for topic in some {
+                if let Some(position) = self.routes.topics[topic].position() {
+                    self.core.seen.saw_topic(topic, position);
+                }
+            }
             let asked: Vec<&Topic> = some.iter().collect();
             let heads = self.core.heads(self.session, &asked).await?;
             for (topic, head) in some.iter().zip(heads) {
-                self.catch_up_topic(topic, head).await?;
+                // Epoch 0: Redis does not know, and nothing can be read.
+                if head.epoch != 0 {
+                    self.catch_up_topic(topic, head).await?;
+                }
             }
         }
         self.flush().await;
@@ -56,11 +64,12 @@ impl Reader<'_> {
             let kept = self.core.read(self.session, topic, Some(after), CHUNK);
             let kept = match kept.await {
                 Ok(kept) => kept,
-                Err(Fault::Lost) => return Err(Fault::Lost),
-                Err(fault) => {
-                    tracing::warn!(%topic, ?fault, "the history could not be read");
+                // One topic's trouble is not the others'; what is missing will be counted.
+                Err(Fault::Refused(reason)) => {
+                    tracing::warn!(%topic, reason, "the history could not be read");
                     return Ok(());
                 }
+                Err(fault) => return Err(fault),
             };
             // What belongs to an epoch that has begun since arrives live, or with the next head.
             if kept.head.epoch != after.epoch {
@@ -113,7 +122,13 @@ impl Reader<'_> {
             {
                 continue;
             }
-            self.fill_by_place(topic, after.offset, head.offset).await?;
+            match self.fill_by_place(topic, after.offset, head.offset).await {
+                Err(Fault::Refused(reason)) => {
+                    self.lose(1, topic);
+                    tracing::warn!(%topic, reason, "the history could not be read");
+                }
+                result => result?,
+            }
         }
         self.routes.partitions[usize::from(k)].skip_to(head);
         self.flush_if_full().await;
