@@ -35,10 +35,6 @@ pub fn free() -> u16 {
     );
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "nobody connects to it: the accept queue is not used"
-)]
 fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
