@@ -5,6 +5,8 @@
 //! `wire <- reactor <- edge`, `reactor <- protocol -> hub -> backplane`, `config <-` all.
 //! With `default-features = false` only [`config`] is built: that is what the operator needs.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 pub mod config;
 
 #[cfg(feature = "gateway")]

@@ -25,6 +25,7 @@ pub(crate) fn install() {
             "panic: {info}"
         );
         if !contained {
+            #[expect(clippy::disallowed_methods, reason = "nothing may run on after it")]
             std::process::exit(EXIT_CODE);
         }
     }));

@@ -1,6 +1,8 @@
 //! The backplane against real redis-servers: one, one with a replica, and a cluster of two. Every test
 //! starts its own and stops it again.
 
+#![allow(clippy::disallowed_methods)]
+
 #[path = "backplane/away.rs"]
 mod away;
 #[path = "backplane/bounds.rs"]

@@ -39,6 +39,7 @@ impl Signals {
             };
             if leaving {
                 tracing::warn!("second signal: exiting at once");
+                #[expect(clippy::disallowed_methods, reason = "asked for, twice")]
                 std::process::exit(128 + kind.as_raw_value());
             }
             leaving = true;
