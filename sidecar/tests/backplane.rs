@@ -13,6 +13,8 @@ mod control;
 mod outage;
 #[path = "backplane/pod.rs"]
 mod pod;
+#[path = "backplane/proxy.rs"]
+mod proxy;
 #[path = "backplane/server.rs"]
 mod server;
 #[path = "backplane/verbs.rs"]

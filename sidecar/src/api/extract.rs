@@ -1,6 +1,7 @@
 //! Bodies, path segments and queries, with refusals that are JSON as well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -11,9 +12,13 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use tokio::time::timeout;
 
 use super::Api;
 use super::failure::Failure;
+
+/// How long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(30);
 
 /// A JSON body within the configured size.
 pub(super) struct Body<T>(pub(super) T);
@@ -73,7 +78,15 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for Query<T> {
 }
 
 async fn read(body: axum::body::Body, limit: usize) -> Result<Bytes, Failure> {
-    match Limited::new(body, limit).collect().await {
+    let read = timeout(BODY, Limited::new(body, limit).collect()).await;
+    let read = read.map_err(|_| {
+        Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "BODY_TIMEOUT",
+            format!("the body did not arrive within {} seconds", BODY.as_secs()),
+        )
+    })?;
+    match read {
         Ok(read) => Ok(read.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,

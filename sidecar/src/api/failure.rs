@@ -129,31 +129,45 @@ impl IntoResponse for Failure {
 /// The errors that every call can answer with.
 impl IntoResponses for Failure {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
-        let known = [
+        documented(&[
             ("400", "The request is malformed"),
             ("401", "No API key, or one that is not accepted"),
             (
                 "403",
                 "No API keys are configured, so every call is refused",
             ),
-            ("413", "The body or the message is too large"),
             (
                 "503",
                 "The fleet cannot do it now; retry after `Retry-After` seconds",
             ),
-        ];
-        let body = || {
-            let schema = Ref::from_schema_name("ErrorAnswer");
-            ContentBuilder::new().schema(Some(schema)).build()
-        };
-        known
-            .into_iter()
-            .map(|(status, description)| {
-                let response = ResponseBuilder::new()
-                    .description(description)
-                    .content("application/json", body());
-                (status.to_string(), response.build().into())
-            })
-            .collect()
+        ])
     }
+}
+
+/// The errors of calls with a body, beside those of every call.
+pub(super) struct BodyFailure;
+
+impl IntoResponses for BodyFailure {
+    fn responses() -> BTreeMap<String, RefOr<Documented>> {
+        let mut all = Failure::responses();
+        all.extend(documented(&[
+            ("408", "The body did not arrive in time"),
+            ("413", "The body or the message is too large"),
+            ("415", "The body is not announced as JSON"),
+            ("422", "The body is JSON, but not what the call takes"),
+        ]));
+        all
+    }
+}
+
+fn documented(errors: &[(&str, &str)]) -> BTreeMap<String, RefOr<Documented>> {
+    let document = |(status, description): &(&str, &str)| {
+        let schema = Ref::from_schema_name("ErrorAnswer");
+        let body = ContentBuilder::new().schema(Some(schema)).build();
+        let response = ResponseBuilder::new()
+            .description(*description)
+            .content("application/json", body);
+        ((*status).to_owned(), response.build().into())
+    };
+    errors.iter().map(document).collect()
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::connections::{parse_id, parse_user};
 use super::extract::{Body, Path};
-use super::failure::Failure;
+use super::failure::{BodyFailure, Failure};
 use super::publish::{Message, Published};
 use crate::topic::Topic;
 
@@ -27,10 +27,11 @@ pub(super) struct Delivered {
 #[utoipa::path(
     post,
     path = "/users/{user}/messages",
+    operation_id = "sendToUser",
     tag = "messages",
     params(("user" = String, Path, description = "The token's `sub`, percent-encoded")),
     request_body = Message,
-    responses((status = 200, body = Published, description = "The fleet has it"), Failure),
+    responses((status = 200, body = Published, description = "The fleet has it"), BodyFailure),
 )]
 pub(super) async fn send_to_user(
     State(api): State<Arc<Api>>,
@@ -50,13 +51,14 @@ pub(super) async fn send_to_user(
 #[utoipa::path(
     post,
     path = "/connections/{id}/messages",
+    operation_id = "sendToConnection",
     tag = "messages",
     params(("id" = String, Path, description = "Connection id")),
     request_body = Message,
     responses(
         (status = 200, body = Delivered, description = "It is queued for the connection"),
         (status = 404, body = super::failure::ErrorAnswer, description = "No such connection"),
-        Failure,
+        BodyFailure,
     ),
 )]
 pub(super) async fn send_to_connection(

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::extract::Body;
-use super::failure::{Failure, Told};
+use super::failure::{BodyFailure, Failure, Told};
 use crate::backplane::Position;
 use crate::panics;
 use crate::topic::Topic;
@@ -102,7 +102,7 @@ pub(super) enum BatchResult {
     path = "/publish",
     tag = "publish",
     request_body = Publish,
-    responses((status = 200, body = Published, description = "The fleet has it"), Failure),
+    responses((status = 200, body = Published, description = "The fleet has it"), BodyFailure),
 )]
 pub(super) async fn publish(
     State(api): State<Arc<Api>>,
@@ -119,9 +119,10 @@ pub(super) async fn publish(
 #[utoipa::path(
     post,
     path = "/publish/batch",
+    operation_id = "publishBatch",
     tag = "publish",
     request_body = Batch,
-    responses((status = 200, body = BatchResults, description = "One result each"), Failure),
+    responses((status = 200, body = BatchResults, description = "One result each"), BodyFailure),
 )]
 pub(super) async fn publish_batch(
     State(api): State<Arc<Api>>,
@@ -143,7 +144,7 @@ pub(super) async fn publish_batch(
     path = "/broadcast",
     tag = "publish",
     request_body = Message,
-    responses((status = 200, body = Published, description = "The fleet has it"), Failure),
+    responses((status = 200, body = Published, description = "The fleet has it"), BodyFailure),
 )]
 pub(super) async fn broadcast(
     State(api): State<Arc<Api>>,

@@ -1,12 +1,15 @@
 //! The API over a fleet that answers what a test says.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Mutex;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -155,6 +158,21 @@ fn prepare(message: &RawValue, _depth: u16) -> Result<Bytes, Unfit> {
         return Err(Unfit::Malformed("not an object".into()));
     }
     Ok(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// A body that never comes.
+struct Stalled;
+
+impl axum::body::HttpBody for Stalled {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
 }
 
 struct Pod {
@@ -444,6 +462,19 @@ async fn another_content_type_is_refused() {
     let answer = pod.ask(request).await;
     assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(answer.code(), "CONTENT_TYPE_UNSUPPORTED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_is_given_up() {
+    let pod = pod();
+    let request = Request::post("/publish")
+        .header("x-api-key", "secret")
+        .header("content-type", "application/json")
+        .body(Body::new(Stalled))
+        .unwrap();
+    let answer = pod.ask(request).await;
+    assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(answer.code(), "BODY_TIMEOUT");
 }
 
 #[tokio::test]

@@ -36,10 +36,6 @@ use crate::protocol::{
     envelope::{self, EnvelopeError},
 };
 
-/// Connections of backends at once; more wait.
-const API_CONNECTIONS: usize = 2_048;
-/// Connections of probes, scrapers and operators at once; more wait.
-const ADMIN_CONNECTIONS: usize = 128;
 /// How often totals are sampled for rates.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// How long giving up the lease may take at the end.
@@ -188,8 +184,8 @@ impl Running {
         // None of these ever ends.
         let mut essential = JoinSet::new();
         let (admin, api) = (in_force.admin.router(), in_force.api.router());
-        essential.spawn(serve::serve(self.admin, admin, ADMIN_CONNECTIONS));
-        essential.spawn(serve::serve(self.api, api, API_CONNECTIONS));
+        essential.spawn(serve::serve(self.admin, admin, serve::ADMIN));
+        essential.spawn(serve::serve(self.api, api, serve::API));
         essential.spawn(sample(self.sampler, pulse.clone()));
         let drain = in_force.drain.clone();
         essential.spawn(self.signals.obey(drain, reload_now.clone()));

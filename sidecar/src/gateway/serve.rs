@@ -12,10 +12,28 @@ use tokio::sync::Semaphore;
 
 use crate::panics;
 
-/// Longest time between two requests of a connection, and longest for a request's head. Longer than the
-/// minute that pools of HTTP clients keep idle connections, so that they close first and no request is
-/// lost in a race.
-const HEAD: Duration = Duration::from_secs(75);
+/// What the connections of a port may cost.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// At once; more wait in the accept queue.
+    pub(super) connections: usize,
+    /// Longest time for a request's head, and so between two requests.
+    pub(super) head: Duration,
+}
+
+/// Pools of HTTP clients keep idle connections for a minute at most: they close first, so that no
+/// request is lost in a race.
+pub(super) const API: Bounds = Bounds {
+    connections: 2_048,
+    head: Duration::from_secs(75),
+};
+
+/// Anything in the cluster can reach this port, and probes must come through.
+pub(super) const ADMIN: Bounds = Bounds {
+    connections: 512,
+    head: Duration::from_secs(15),
+};
+
 /// Pause after a failed accept, such as with no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -36,10 +54,9 @@ pub(super) fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, Str
     open().map_err(|error: std::io::Error| format!("cannot listen on {address}: {error}"))
 }
 
-/// Accepts for ever, at most `connections` at a time; more wait in the accept queue. A panic in a
-/// request costs its connection, nothing else.
-pub(super) async fn serve(listener: TcpListener, router: Router, connections: usize) {
-    let slots = Arc::new(Semaphore::new(connections));
+/// Accepts for ever. A panic in a request costs its connection, nothing else.
+pub(super) async fn serve(listener: TcpListener, router: Router, bounds: Bounds) {
+    let slots = Arc::new(Semaphore::new(bounds.connections));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else {
             return;
@@ -58,7 +75,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, connections: us
             let _slot = slot;
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
+                .header_read_timeout(bounds.head)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection of an internal port ended");

@@ -103,6 +103,12 @@ impl Batches {
         Some(self.remove(index))
     }
 
+    /// Takes all, in the order in which they began.
+    pub(super) fn take_all(&mut self) -> Vec<Batch> {
+        self.by_topic.clear();
+        std::mem::take(&mut self.all)
+    }
+
     /// Takes some batch that `wanted` picks.
     pub(super) fn take_any(&mut self, wanted: impl Fn(&Topic) -> bool) -> Option<Batch> {
         let index = self.all.iter().rposition(|batch| wanted(&batch.topic))?;

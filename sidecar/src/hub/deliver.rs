@@ -70,7 +70,7 @@ impl Hub {
 
     /// Pushes every batch.
     pub(super) fn flush_all(&mut self, out: &mut impl Outbox) {
-        while let Some(batch) = self.batches.take_any(|_| true) {
+        for batch in self.batches.take_all() {
             self.push(batch, out);
         }
     }

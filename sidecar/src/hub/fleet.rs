@@ -11,6 +11,10 @@ use super::{ConnectionId, ConnectionInfo, Gathered, Router, TopicInfo, Who, inte
 use crate::backplane::{Backplane, Error, NodeId, Position, Publish, To};
 use crate::topic::Topic;
 
+/// Topics that a reactor lists beyond those asked for. A topic with fewer subscribers in some reactor
+/// than that reactor's last one listed is counted too low.
+const SPARE: usize = 1_000;
+
 /// All pods together, through the one that was asked. Cheap to clone.
 #[derive(Clone)]
 pub struct Fleet {
@@ -143,7 +147,8 @@ impl Fleet {
     ) -> Result<Gathered<Vec<TopicInfo>>, Error> {
         let question = Question::Topics {
             prefix: prefix.to_owned(),
-            limit,
+            // Topics are spread over reactors and pods, and each names its own largest.
+            limit: limit.saturating_add(SPARE),
         };
         let gathered = self.ask_all(question).await?;
         let info = |(name, subscribers): (String, u64)| TopicInfo {
@@ -152,7 +157,7 @@ impl Fleet {
             head: None,
         };
         Ok(gathered.map(|reply| match reply {
-            Reply::Topics(topics) => topics.into_iter().map(info).collect(),
+            Reply::Topics(topics) => topics.into_iter().take(limit).map(info).collect(),
             _ => Vec::new(),
         }))
     }

@@ -95,6 +95,25 @@ async fn interest_without_redis_is_kept_and_takes_effect() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_no_primary_any_more_counts_as_away() {
+    let server = Server::start().await;
+    let pod = Arc::new(Pod::join(&config(server.url()), "a").await);
+    pod.subscribe("t").await;
+    pod.publish("t", "before").await.unwrap();
+    let _: () = server.run(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let held = {
+        let pod = Arc::clone(&pod);
+        tokio::spawn(async move { pod.publish("t", "held").await })
+    };
+    pod.degraded().await;
+    let _: () = server.run(&["REPLICAOF", "NO", "ONE"]).await;
+    pod.connected().await;
+    assert_eq!(held.await.unwrap().unwrap().offset, 2);
+    pod.received(2).await;
+    assert_eq!(pod.log.payloads("t"), ["before", "held"]);
+}
+
+#[tokio::test]
 async fn the_file_with_the_url_is_read_for_every_connection() {
     let server = Server::start().await;
     let set = ["CONFIG", "SET", "requirepass", "right"];

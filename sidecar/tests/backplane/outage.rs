@@ -12,6 +12,7 @@ use wse_sidecar::backplane::{Error, Position, Publish, State};
 use wse_sidecar::config::RedisBackplane;
 
 use super::pod::{Pod, config, publish, until};
+use super::proxy::Proxy;
 use super::server::Server;
 
 /// What became of a publish, by payload.
@@ -145,6 +146,7 @@ async fn a_redis_killed_and_restarted_empty() {
     for pod in &fleet.receivers {
         pod.connected().await;
     }
+    fleet.publisher.connected().await;
     sleep(Duration::from_millis(500)).await;
     let outcomes = publishers.stop().await;
     fleet.check(&outcomes, &dead).await;
@@ -243,6 +245,55 @@ async fn a_publish_that_failed_is_never_delivered_later() {
         pod.received(2).await;
         assert_eq!(pod.log.payloads("chat.0"), ["before", "after"]);
     }
+}
+
+/// The publish has run and its answer is on its way when the connection breaks.
+async fn publish_without_an_answer(pod: &Arc<Pod>, proxy: &Proxy, receiver: &Pod) -> Answer {
+    receiver.subscribe("t").await;
+    pod.publish("t", "first").await.unwrap();
+    receiver.received(1).await;
+    proxy.keep_back(true);
+    let publishing = Arc::clone(pod);
+    let answer = tokio::spawn(async move { publishing.publish("t", "in hand").await });
+    receiver.received(2).await;
+    answer
+}
+
+type Answer = tokio::task::JoinHandle<Result<Position, Error>>;
+
+#[tokio::test]
+async fn an_answer_that_got_lost_is_found_again() {
+    let server = Server::start().await;
+    let proxy = Proxy::start(server.port).await;
+    let receiver = Pod::join(&config(server.url()), "receiver").await;
+    let pod = Arc::new(Pod::join(&config(proxy.url()), "publisher").await);
+    let answer = publish_without_an_answer(&pod, &proxy, &receiver).await;
+    proxy.cut();
+    proxy.keep_back(false);
+    assert_eq!(answer.await.unwrap().unwrap().offset, 2);
+    assert_eq!(pod.publish("t", "last").await.unwrap().offset, 3);
+    receiver.received(3).await;
+    assert_eq!(receiver.log.payloads("t"), ["first", "in hand", "last"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_died_with_redis_is_uncertain_and_not_made_up() {
+    let mut server = Server::start().await;
+    let proxy = Proxy::start(server.port).await;
+    let receiver = Pod::join(&config(server.url()), "receiver").await;
+    let pod = Arc::new(Pod::join(&config(proxy.url()), "publisher").await);
+    let answer = publish_without_an_answer(&pod, &proxy, &receiver).await;
+    server.kill();
+    proxy.cut();
+    proxy.keep_back(false);
+    receiver.degraded().await;
+    server.restart().await;
+    let answer = answer.await.unwrap();
+    assert!(matches!(answer, Err(Error::Uncertain)), "{answer:?}");
+    receiver.connected().await;
+    assert_eq!(pod.publish("t", "last").await.unwrap().offset, 1);
+    receiver.received(3).await;
+    assert_eq!(receiver.log.payloads("t"), ["first", "in hand", "last"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
