@@ -113,6 +113,13 @@ def test_after_unsubscribing_nothing_arrives(page):
     assert not any("too late" in message for message in page.messages())
 
 
+def test_a_refused_subscription_says_why(page):
+    page.connect()
+    page.type("pattern", "$all", Keys.ENTER)
+    page.until(lambda: "$all: not subscribed" in page.element("subscribe-note").text)
+    assert page.texts("#topics li[data-state=failed]") == ["$all\n\u00d7"]
+
+
 def test_a_wrong_token_shows_the_reason_and_a_good_one_mends_it(page):
     good = page.value("token")
     head, body, _ = good.split(".")

@@ -11,7 +11,8 @@ use crate::api::{Backplane, BackplaneType, Redis, SecretKeyRef, WseCluster, chec
 /// The file and the options together.
 pub(super) struct Wanted {
     path: PathBuf,
-    text: String,
+    /// What was read last, good or bad; the error when it could not be.
+    read: Result<String, Refused>,
     input: Input,
     /// The count that the options gave, and what the file said then: it stands until the file says
     /// something else.
@@ -31,7 +32,7 @@ impl Wanted {
         let written = input.cluster.spec.scaling.replicas;
         let mut wanted = Self {
             path: options.file.clone(),
-            text,
+            read: Ok(text),
             replicas: options.replicas.map(|count| (count, written)),
             redis: None,
             input: input.clone(),
@@ -68,14 +69,14 @@ impl Wanted {
     /// Reads the file again. True: it says something else now, and is followed.
     ///
     /// # Errors
-    /// What is wrong with it; what was wanted before stays. Told once for each text.
+    /// What is wrong with it, told once; what was wanted before stays.
     pub(super) fn follow(&mut self) -> Result<bool, Refused> {
-        let text = text(&self.path)?;
-        if text == self.text {
+        let read = text(&self.path);
+        if read == self.read {
             return Ok(false);
         }
-        self.text = text;
-        let mut input = Input::parse(&self.text)?;
+        self.read.clone_from(&read);
+        let mut input = Input::parse(&read?)?;
         if input.full_name() != self.input.full_name() {
             let old = self.input.full_name();
             return Err(
@@ -208,6 +209,9 @@ mod tests {
             assert!(!wanted.follow().unwrap());
             assert_eq!(replicas(&wanted), 1);
         }
+        fs::remove_file(file.path()).unwrap();
+        wanted.follow().unwrap_err();
+        assert!(!wanted.follow().unwrap());
         fs::write(file.path(), EXAMPLE).unwrap();
         assert!(wanted.follow().unwrap());
     }
