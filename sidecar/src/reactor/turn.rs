@@ -166,6 +166,10 @@ impl<H: Handler> Reactor<H> {
             let Some(connection) = self.cx.connections.get(index as usize) else {
                 continue;
             };
+            // Set anew by the alarm of another session, which may also have closed this one.
+            if self.cx.wheel.is_set(index) {
+                continue;
+            }
             let id = connection.id;
             match connection.phase {
                 Phase::Open => {

@@ -31,6 +31,7 @@ pub(super) enum Seen {
 pub(super) struct Recorder {
     pub(super) seen: Vec<Seen>,
     pub(super) answer: fn(SessionId, &[u8], &mut Context) -> Reply,
+    pub(super) at_alarm: Box<dyn FnMut(SessionId, &mut Context)>,
 }
 
 impl Handler for Recorder {
@@ -55,8 +56,9 @@ impl Handler for Recorder {
         (self.answer)(id, message.payload, cx)
     }
 
-    fn alarm(&mut self, id: SessionId, _: &mut SessionId, _: &mut Context) {
+    fn alarm(&mut self, id: SessionId, _: &mut SessionId, cx: &mut Context) {
         self.seen.push(Seen::Alarm(id));
+        (self.at_alarm)(id, cx);
     }
 
     fn pause(&mut self, _: SessionId, _: &mut SessionId, _: &mut Context) {
@@ -93,6 +95,7 @@ impl Rig {
         let handler = Recorder {
             seen: Vec::new(),
             answer: |_, _, _| Reply::InPlace,
+            at_alarm: Box::new(|_, _| {}),
         };
         Self {
             reactor: Reactor::new(poll, Arc::clone(&inbox), options, handler),
