@@ -5,16 +5,32 @@
 //! `wire <- reactor <- edge`, `reactor <- protocol -> hub -> backplane`, `config <-` all.
 //! With `default-features = false` only [`config`] is built: that is what the operator needs.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 pub mod config;
 
+#[cfg(feature = "gateway")]
+pub mod admin;
+#[cfg(feature = "gateway")]
+pub mod api;
 #[cfg(feature = "gateway")]
 pub mod auth;
 #[cfg(feature = "gateway")]
 pub mod backplane;
 #[cfg(feature = "gateway")]
+pub mod drain;
+#[cfg(feature = "gateway")]
 pub mod edge;
 #[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(feature = "gateway")]
 pub mod hub;
+#[cfg(feature = "gateway")]
+pub mod keyring;
+#[cfg(feature = "gateway")]
+mod panics;
+#[cfg(feature = "gateway")]
+pub mod protocol;
 #[cfg(feature = "gateway")]
 pub mod reactor;
 #[cfg(feature = "gateway")]

@@ -5,9 +5,13 @@
 //! bytes.
 //!
 //! One (epoch, offset) stream per topic for the whole fleet lives here: offsets begin at 1 and have
-//! no holes; a new epoch says that the past is lost. Two implementations: [`memory`] (one pod) and
-//! [`redis`] (DESIGN 3.4).
+//! no holes; a new epoch says that the past is lost. Two implementations: `memory` (one pod) and
+//! `redis` (DESIGN 3.4).
 
+mod interests;
+mod memory;
+mod metrics;
+mod redis;
 mod verbs;
 
 use std::fmt;
@@ -20,6 +24,7 @@ use bytes::Bytes;
 use crate::config::{Durability, History, WhenAway};
 use crate::topic::{Pattern, Topic};
 
+pub use self::metrics::Metrics;
 pub use self::verbs::Backplane;
 
 /// Where a topic's stream is. Orders only within one epoch.
@@ -170,9 +175,14 @@ pub enum Error {
     /// delivered; retry later.
     #[error("the backplane is away: {0}")]
     Away(String),
-    /// Redis answered that it will not.
+    /// Redis answered that it will not. Nothing was delivered.
     #[error("the backplane refused: {0}")]
     Refused(String),
+    /// The connection was lost while Redis had the publish in hand, and did not come back in time, or
+    /// came back without its past. It may have been delivered; it will not be any more. With an
+    /// idempotency key it can be retried safely as long as Redis keeps its data.
+    #[error("the connection was lost while publishing: it may or may not have been delivered")]
+    Uncertain,
     /// No replica confirmed it in time. It may have been delivered.
     #[error("no replica confirmed the publication in time")]
     Unreplicated,
@@ -184,6 +194,7 @@ impl Error {
         match self {
             Self::Away(_) => "away",
             Self::Refused(_) => "refused",
+            Self::Uncertain => "uncertain",
             Self::Unreplicated => "unreplicated",
         }
     }

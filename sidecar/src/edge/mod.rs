@@ -3,11 +3,73 @@
 //! and drain come before the upgrade, refusals of a token after it, as the protocol wants. From the
 //! hand-over on no async task belongs to the connection. It names no reactor's handler: what it lets
 //! in goes to a [`Reception`].
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use prometheus::Registry;
+//! use wse_sidecar::config::Config;
+//! use wse_sidecar::edge::{Arrival, Edge, Listener, Policy, Reception};
+//! use wse_sidecar::{auth, edge};
+//!
+//! struct Reactors; // holds the reactors' handles
+//!
+//! impl Reception for Reactors {
+//!     fn receive(&self, arrival: Arrival) { /* handle.accept(arrival.socket, ...) */ }
+//! }
+//!
+//! # fn sessions() -> usize { 0 }
+//! # async fn start(config: Config, registry: Registry) -> Result<(), Box<dyn std::error::Error>> {
+//! // Before anything else starts a thread: this changes the environment.
+//! let inherited = edge::inherited()?;
+//!
+//! let auth_metrics = Arc::new(auth::Metrics::new(&registry)?);
+//! let verifier = Arc::new(auth::Verifier::load(&config.auth, None, auth_metrics.clone()).await?);
+//! let policy = Policy::new(&config.limits, &config.auth.allowed_origins, verifier.clone())?;
+//! let edge = Edge::new(
+//!     Listener::open(&config.listen, inherited)?,
+//!     policy,
+//!     sessions, // the sum of the handles' sessions()
+//!     Arc::new(Reactors),
+//!     &registry,
+//! )?;
+//! let control = edge.control();
+//! tokio::spawn(edge.run());
+//!
+//! // A drain, after endpoints have followed; and taken back.
+//! control.refuse(true);
+//! control.refuse(false);
+//!
+//! // A reload. An error leaves what is in force as it is.
+//! let next = Arc::new(auth::Verifier::load(&config.auth, Some(&verifier), auth_metrics).await?);
+//! control.reload(Policy::new(&config.limits, &config.auth.allowed_origins, next)?);
+//! # Ok(())
+//! # }
+//! ```
+
+mod accept;
+mod admission;
+mod answer;
+mod door;
+mod handshake;
+mod listener;
+mod metrics;
+mod origin;
+mod pending;
+mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 
 use crate::auth::{Identity, Refusal};
 use crate::reactor::Socket;
+
+pub use self::accept::{Edge, EdgeControl};
+pub use self::admission::capacity;
+pub use self::listener::{Listener, inherited};
+pub use self::origin::BadOrigin;
+pub use self::policy::Policy;
 
 /// A client that has been upgraded.
 #[derive(Debug)]
@@ -24,6 +86,6 @@ pub struct Arrival {
 
 /// Takes in what the edge upgraded.
 pub trait Reception: Send + Sync + 'static {
-    /// A client has arrived.
+    /// A client has arrived. Called on the runtime's threads: it must not block.
     fn receive(&self, arrival: Arrival);
 }

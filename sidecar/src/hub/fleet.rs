@@ -1,18 +1,49 @@
 //! The fleet, as the backends' API and the process's own life see it.
 
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{ConnectionId, ConnectionInfo, Gathered, TopicInfo, Who};
-use crate::backplane::{Error, Position};
+use super::command::Leave;
+use super::control::{self, Question, Reply, Target};
+use super::{ConnectionId, ConnectionInfo, Gathered, Router, TopicInfo, Who, interest};
+use crate::backplane::{Backplane, Error, NodeId, Position, Publish, To};
 use crate::topic::Topic;
+
+/// Topics that a reactor lists beyond those asked for. A topic with fewer subscribers in some reactor
+/// than that reactor's last one listed is counted too low.
+const SPARE: usize = 1_000;
 
 /// All pods together, through the one that was asked. Cheap to clone.
 #[derive(Clone)]
-pub struct Fleet {}
+pub struct Fleet {
+    router: Router,
+    backplane: Backplane,
+}
 
 impl Fleet {
+    /// The fleet that `backplane` joined with `router` as its sink. Must be called in a tokio runtime,
+    /// once for a router: the task that tells the backplane of interest begins here.
+    ///
+    /// # Panics
+    /// When the router belongs to a fleet already.
+    pub fn new(router: Router, backplane: Backplane) -> Self {
+        let mut called = router
+            .0
+            .called
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let calls = called.take().expect("a router belongs to one fleet");
+        drop(called);
+        tokio::spawn(interest::keep(
+            Arc::clone(&router.0),
+            calls,
+            backplane.clone(),
+        ));
+        Self { router, backplane }
+    }
+
     /// Publishes an envelope (JSON text) on a topic, reserved ones too ([`Topic::user`],
     /// [`Topic::all`]), under the topic's policy. `key` makes it idempotent.
     ///
@@ -24,7 +55,17 @@ impl Fleet {
         envelope: Bytes,
         key: Option<String>,
     ) -> Result<Option<Position>, Error> {
-        todo!("room hub: {topic} {envelope:?} {key:?}")
+        let policy = self.router.settings().policies.of(&topic);
+        self.backplane
+            .publish(Publish {
+                topic,
+                payload: envelope,
+                idempotency_key: key,
+                history: policy.history,
+                durability: policy.durability,
+                when_away: policy.when_away,
+            })
+            .await
     }
 
     /// Sends an envelope to one session. The value says whether it was there.
@@ -32,7 +73,13 @@ impl Fleet {
     /// # Errors
     /// [`Error::Away`] when another pod holds it and cannot be asked.
     pub async fn send(&self, to: ConnectionId, envelope: Bytes) -> Result<Gathered<bool>, Error> {
-        todo!("room hub: {to} {envelope:?}")
+        let node = to.node();
+        let question = Question::Send {
+            id: to.to_string(),
+            envelope,
+        };
+        let gathered = self.ask_node(node, question).await?;
+        Ok(gathered.map(|reply| count(&reply) > 0))
     }
 
     /// Closes sessions with a code and a reason. The value counts them.
@@ -45,7 +92,20 @@ impl Fleet {
         code: u16,
         reason: String,
     ) -> Result<Gathered<u64>, Error> {
-        todo!("room hub: {who:?} {code} {reason}")
+        let (node, target) = match who {
+            Who::Connection(id) => (Some(id.node()), Target::Connection(id.to_string())),
+            Who::User(user) => (None, Target::User(user)),
+        };
+        let question = Question::Disconnect {
+            target,
+            code,
+            reason,
+        };
+        let gathered = match node {
+            Some(node) => self.ask_node(node, question).await?,
+            None => self.ask_all(question).await?,
+        };
+        Ok(gathered.map(|reply| count(&reply)))
     }
 
     /// Up to `limit` sessions, of one user or of all.
@@ -57,7 +117,8 @@ impl Fleet {
         user: Option<String>,
         limit: usize,
     ) -> Result<Gathered<Vec<ConnectionInfo>>, Error> {
-        todo!("room hub: {user:?} {limit}")
+        let gathered = self.ask_all(Question::Connections { user, limit }).await?;
+        Ok(gathered.map(listed))
     }
 
     /// One session.
@@ -68,7 +129,10 @@ impl Fleet {
         &self,
         id: ConnectionId,
     ) -> Result<Gathered<Option<ConnectionInfo>>, Error> {
-        todo!("room hub: {id}")
+        let node = id.node();
+        let question = Question::Connection { id: id.to_string() };
+        let gathered = self.ask_node(node, question).await?;
+        Ok(gathered.map(|reply| listed(reply).pop()))
     }
 
     /// Up to `limit` topics that have subscribers and begin with `prefix`, the largest first. Heads are
@@ -81,7 +145,21 @@ impl Fleet {
         prefix: &str,
         limit: usize,
     ) -> Result<Gathered<Vec<TopicInfo>>, Error> {
-        todo!("room hub: {prefix} {limit}")
+        let question = Question::Topics {
+            prefix: prefix.to_owned(),
+            // Topics are spread over reactors and pods, and each names its own largest.
+            limit: limit.saturating_add(SPARE),
+        };
+        let gathered = self.ask_all(question).await?;
+        let info = |(name, subscribers): (String, u64)| TopicInfo {
+            topic: Topic::trusted(&name),
+            subscribers,
+            head: None,
+        };
+        Ok(gathered.map(|reply| match reply {
+            Reply::Topics(topics) => topics.into_iter().take(limit).map(info).collect(),
+            _ => Vec::new(),
+        }))
     }
 
     /// One topic, with its head.
@@ -89,27 +167,108 @@ impl Fleet {
     /// # Errors
     /// [`Error::Away`] when other pods cannot be asked.
     pub async fn topic(&self, topic: &Topic) -> Result<Gathered<TopicInfo>, Error> {
-        todo!("room hub: {topic}")
+        let question = Question::Topic {
+            name: topic.to_string(),
+        };
+        let (gathered, past) =
+            tokio::join!(self.ask_all(question), self.backplane.read(topic, None, 0));
+        Ok(gathered?.map(|reply| TopicInfo {
+            topic: topic.clone(),
+            subscribers: count(&reply),
+            head: past.ok().map(|past| past.head),
+        }))
     }
 
     /// Asks every session of this pod to leave with 4300, each at its own uniformly random moment of
     /// the window; what is left at the deadline is closed at once. A second call changes nothing.
     pub fn leave(&self, window: Duration, deadline: Duration) {
-        todo!("room hub: {window:?} {deadline:?}")
+        self.router.leave(Leave {
+            begin: Instant::now(),
+            window,
+            deadline,
+        });
     }
 
     /// Takes [`Fleet::leave`] back for the sessions that have not left.
     pub fn stay(&self) {
-        todo!("room hub")
+        self.router.stay();
     }
 
     /// Sessions in this pod.
     pub fn sessions(&self) -> usize {
-        todo!("room hub")
+        self.router.sessions()
     }
 
     /// Subscribers, in this pod, of the topic that has most of them.
     pub fn largest_topic(&self) -> usize {
-        todo!("room hub")
+        self.router.largest_topic()
+    }
+
+    /// Topics and patterns that the sessions of this pod have.
+    pub fn subscriptions(&self) -> usize {
+        self.router.subscriptions()
+    }
+
+    /// The way to this pod's reactors.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Asks one pod. This one is asked without the backplane, so that it answers while that is away.
+    async fn ask_node(&self, node: NodeId, question: Question) -> Result<Gathered<Reply>, Error> {
+        if node == *self.router.node() {
+            return Ok(Gathered {
+                value: self.router.ask(question).await,
+                missing: Vec::new(),
+            });
+        }
+        self.ask(To::Node(node), question).await
+    }
+
+    async fn ask_all(&self, question: Question) -> Result<Gathered<Reply>, Error> {
+        self.ask(To::All, question).await
+    }
+
+    async fn ask(&self, to: To, question: Question) -> Result<Gathered<Reply>, Error> {
+        let timeout = self.router.settings().fleet_timeout;
+        let request = control::encode(&question);
+        let replies = self.backplane.control(to, request, timeout).await?;
+        let mut gathered = Gathered {
+            value: question.nothing(),
+            missing: replies.missing,
+        };
+        for (node, reply) in replies.answered {
+            let joined = control::decode::<Reply>(&reply)
+                .and_then(|reply| gathered.value.clone().join(reply, question.limit()));
+            match joined {
+                Some(value) => gathered.value = value,
+                // A pod of another release that does not know the question.
+                None => gathered.missing.push(node),
+            }
+        }
+        Ok(gathered)
+    }
+}
+
+impl<T> Gathered<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Gathered<U> {
+        Gathered {
+            value: change(self.value),
+            missing: self.missing,
+        }
+    }
+}
+
+fn count(reply: &Reply) -> u64 {
+    match reply {
+        Reply::Count(count) => *count,
+        _ => 0,
+    }
+}
+
+fn listed(reply: Reply) -> Vec<ConnectionInfo> {
+    match reply {
+        Reply::Connections(all) => all,
+        _ => Vec::new(),
     }
 }

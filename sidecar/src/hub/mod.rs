@@ -4,8 +4,39 @@
 //! Shared between reactors, changed only at the first and the last subscriber: *interest*, topic ->
 //! set of reactors. [`Fleet`] is the way in for the backends' API: whichever pod gets a call, all
 //! pods answer. It knows no JSON and no client protocol; `protocol` frames and acknowledges.
+//!
+//! - [`Router`]: shared; the backplane's [`Sink`](crate::backplane::Sink). Sorts publications by
+//!   reactor and waits for room there (`router`); one task keeps the backplane told of interest
+//!   (`interest`).
+//! - [`Hub`]: one per reactor, driven by the protocol through [`Command`]s and answering through an
+//!   [`Outbox`]: sessions and questions (`local`), subscribing in two phases (`change`), batches and
+//!   fan-out (`deliver`).
+//! - [`Fleet`]: what the API and the process's own life call; pods ask each other in the vocabulary
+//!   of `control`.
+//!
+//! What a session is promised: of each topic it has, by name, by patterns or both, every publication
+//! once and in order; nothing of a topic before its acknowledgement nor after the one that ends it;
+//! never one that its token denies. A subscription that holds more than a session's outbound bound
+//! while the backplane keeps it waiting ends the session (4508), because a hole would be silent.
 
+mod batch;
+mod change;
+mod command;
+mod control;
+mod deliver;
+mod entry;
 mod fleet;
+mod interest;
+mod local;
+mod metrics;
+#[cfg(test)]
+mod model;
+
+mod outbox;
+mod patterns;
+mod policy;
+mod ranking;
+mod router;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +44,18 @@ use std::sync::Arc;
 use crate::backplane::{NodeId, Position};
 use crate::topic::Topic;
 
+pub use self::change::Change;
+pub use self::command::{Announce, Command, Inbox, Leave, Outcome, Settled};
+pub use self::control::{Question, Reply, Target};
 pub use self::fleet::Fleet;
+pub use self::local::{Hub, Profile};
+pub use self::metrics::Metrics;
+pub use self::outbox::{
+    Ack, Action, Encoding, Ending, Fanout, Outbox, Receiver, Refused, SessionKey, TopicKey,
+};
+pub use self::policy::{Policies, Policy, Settings};
+pub use self::ranking::Shown;
+pub use self::router::{Reactor, Router};
 
 /// Names one session in the whole fleet: `<node id>.<unique>`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -58,7 +100,7 @@ pub enum Who {
 }
 
 /// What is known of a session.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionInfo {
     /// Its id.

@@ -1,6 +1,7 @@
 //! What a reactor counts. The loop counts in plain integers and publishes them once a turn, so that
 //! counting costs nothing per message and other threads read without a lock.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Closed;
@@ -11,6 +12,12 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl AddAssign for Counters {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
         }
 
         /// The figures, as other threads see them. Written by one thread.

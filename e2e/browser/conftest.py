@@ -1,0 +1,98 @@
+"""A fleet started by `wse-operator up`, and a headless Chromium."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+REPO = Path(__file__).resolve().parents[2]
+BINARIES = Path(os.environ.get("WSE_BINARIES", REPO / "target" / "debug"))
+# Bounds on waits that events end; no test measures time.
+PATIENCE_SECONDS = 60
+
+
+class Up:
+    """A running `wse-operator up` on a copy of the example."""
+
+    def __init__(self, folder: Path, *options: str):
+        self.file = folder / "chat.yaml"
+        shutil.copy(REPO / "crds/examples/chat.yaml", self.file)
+        self.output = folder / "up.log"
+        command = [BINARIES / "wse-operator", "up", self.file, "--port", str(free_port()), *options]
+        with self.output.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            self.page = self.wait_for(r"Page +(http://\S+)").group(1)
+        except BaseException:
+            self.end()
+            raise
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def wait_for(self, pattern: str) -> re.Match:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.said()):
+                return found
+            assert self.process.poll() is None, self.said()
+            time.sleep(0.1)
+        raise AssertionError(f"`up` never said {pattern}:\n{self.said()}")
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.file.read_text()
+        assert old in text
+        # A rename, so that no half-written file is read.
+        edited = self.file.with_suffix(".new")
+        edited.write_text(text.replace(old, new))
+        edited.rename(self.file)
+
+    def end(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    up = Up(tmp_path_factory.mktemp("fleet"))
+    yield up
+    assert up.end() == 0, up.said()
+
+
+@pytest.fixture(scope="module")
+def two_gateways(tmp_path_factory):
+    up = Up(tmp_path_factory.mktemp("two"), "--replicas", "2")
+    yield up
+    assert up.end() == 0, up.said()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or "chromium"
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()

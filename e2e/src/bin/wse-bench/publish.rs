@@ -1,0 +1,74 @@
+//! The backend's part: publishes on a fixed schedule, however long the answers take.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use wse_e2e::api::Api;
+
+use crate::cli::Messages;
+use crate::report::Sent;
+use crate::worker::now_us;
+
+/// Calls under way at once; a call that waits for its turn is late, and its latency says so.
+const CALLS: usize = 256;
+
+/// The topics, when all of them can be published on.
+///
+/// # Errors
+/// When there is none, or a pattern among them.
+pub(crate) fn names(topics: &[String]) -> Result<&[String], String> {
+    if topics.is_empty() || topics.iter().any(|topic| topic.contains(['*', '?'])) {
+        return Err("publish needs --topic, and names, not patterns".into());
+    }
+    Ok(topics)
+}
+
+/// Publishes round robin on `names`.
+///
+/// # Errors
+/// When the first publish fails: the rest would too.
+pub(crate) async fn run(api: &Api, names: &[String], messages: &Messages) -> Result<Sent, String> {
+    let text: Arc<str> = "x".repeat(messages.size).into();
+    let sent = Arc::new(Mutex::new(Sent::default()));
+    let slots = Arc::new(Semaphore::new(CALLS));
+    let apart = Duration::from_secs_f64(1.0 / messages.messages_per_second.max(0.001));
+    let (began, began_us) = (Instant::now(), now_us());
+    let mut calls = JoinSet::new();
+    for number in 0..messages.messages {
+        let after = apart.mul_f64(number as f64);
+        let due = began + after;
+        sleep_until(due).await;
+        let due_us = began_us + u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        let topic = names[usize::try_from(number).unwrap_or(0) % names.len()].clone();
+        let message =
+            json!({ "t": "bench", "p": { "seq": number, "ts_us": due_us, "text": &*text } });
+        let (api, sent, slots) = (api.clone(), sent.clone(), slots.clone());
+        let call = async move {
+            let _slot = slots.acquire().await;
+            let answer = api.publish(&topic, &message, None).await;
+            let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+            match &answer {
+                Ok(_) => {
+                    sent.accepted += 1;
+                    sent.call.record(due.elapsed());
+                }
+                Err(error) => *sent.failures.entry(error.to_string()).or_default() += 1,
+            }
+            answer
+        };
+        if number == 0 {
+            call.await.map_err(|error| error.to_string())?;
+        } else {
+            calls.spawn(call);
+        }
+        while calls.try_join_next().is_some() {}
+    }
+    calls.join_all().await;
+    let mut sent = std::mem::take(&mut *sent.lock().unwrap_or_else(PoisonError::into_inner));
+    sent.seconds = began.elapsed().as_secs_f64();
+    Ok(sent)
+}

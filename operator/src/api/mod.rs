@@ -1,0 +1,148 @@
+//! The `WseCluster`: what a person writes. In comes YAML, out go typed values, the CRD that an API
+//! server is given, and the CEL rules that both the API server and `up` check. It names no
+//! reconciler and takes no decision; a field that nothing carries out yet is not here.
+//!
+//! Every text below is also what `kubectl explain` shows.
+
+// `KubeSchema` makes a hidden copy of each struct, which is `pub` as the struct is.
+#![allow(unreachable_pub)]
+
+mod auth;
+mod backplane;
+mod capacity;
+mod check;
+mod limits;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use wse_sidecar::config::TopicPolicy;
+
+pub use self::auth::{Auth, AuthMode, Jwks, Key, SecretKeyRef};
+pub use self::backplane::{Backplane, BackplaneType, Redis};
+pub use self::capacity::{Capacity, Scaling, ScalingMode, TierChoice};
+pub use self::check::{Problem, check, check_change};
+pub use self::limits::LimitOverrides;
+pub use self::schema::crd;
+
+/// What the fleet is for, who may connect, and what its pods share.
+#[derive(CustomResource, Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "wse.dev",
+    version = "v1alpha1",
+    kind = "WseCluster",
+    namespaced,
+    shortname = "wse",
+    doc = "A fleet of WebSocket gateways that share topics.",
+    cel,
+    validation = Rule::new("size(self.metadata.name) <= 40").message("`metadata.name` must be at most 40 characters long, because the names of the fleet's objects begin with it"),
+    printcolumn(name = "Tier", type_ = "string", json_path = ".spec.capacity.tier"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.scaling.replicas"),
+    printcolumn(name = "Backplane", type_ = "string", json_path = ".spec.backplane.type"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.backplane.type != 'Memory' || self.scaling.replicas <= 1").message("the `Memory` backplane is one pod's alone: set `backplane.type: Redis`, or `scaling.replicas: 1`")
+)]
+pub struct WseClusterSpec {
+    /// How large the fleet has to be able to grow.
+    pub capacity: Capacity,
+    /// How many pods there are.
+    #[serde(default)]
+    pub scaling: Scaling,
+    /// How a pod is emptied before it goes.
+    #[serde(default)]
+    pub drain: Drain,
+    /// Who may connect, and what they may subscribe to.
+    pub auth: Auth,
+    /// What one client, and all of them, may cost. A limit that is left out is the tier's.
+    #[serde(default)]
+    pub limits: LimitOverrides,
+    /// Policies by topic pattern; the first match wins.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub topics: Vec<TopicPolicy>,
+    /// What the pods share.
+    #[serde(default)]
+    pub backplane: Backplane,
+    /// How backends publish.
+    pub api: Api,
+    /// Log filter of the gateways, such as `info` or `info,wse_sidecar::hub=debug`.
+    #[serde(default = "WseClusterSpec::log")]
+    #[schemars(length(min = 1, max = 1_024))]
+    pub log: String,
+}
+
+impl WseClusterSpec {
+    fn log() -> String {
+        "info".into()
+    }
+}
+
+/// How a pod is emptied before it goes.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.windowSeconds <= self.deadlineSeconds").message("`windowSeconds` must be less than or equal to `deadlineSeconds`: sessions leave inside the window, and the deadline closes what is left")
+)]
+pub struct Drain {
+    /// How long load balancers and proxies need to stop sending new clients to a pod that is not
+    /// ready any more. A pod that drains still accepts for so long.
+    #[serde(default = "Drain::propagation_seconds")]
+    #[schemars(range(max = 300))]
+    pub propagation_seconds: u32,
+    /// Each session is asked to leave at its own random moment inside this many seconds. Longer is
+    /// gentler to the pods that take the clients in.
+    #[serde(default = "Drain::window_seconds")]
+    #[schemars(range(max = 3_600))]
+    pub window_seconds: u32,
+    /// Sessions that are still there this many seconds after the window began are closed at once.
+    /// Cluster autoscalers wait ten minutes by default.
+    #[serde(default = "Drain::deadline_seconds")]
+    #[schemars(range(max = 3_600))]
+    pub deadline_seconds: u32,
+}
+
+impl Drain {
+    fn propagation_seconds() -> u32 {
+        5
+    }
+
+    fn window_seconds() -> u32 {
+        30
+    }
+
+    fn deadline_seconds() -> u32 {
+        60
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            propagation_seconds: Self::propagation_seconds(),
+            window_seconds: Self::window_seconds(),
+            deadline_seconds: Self::deadline_seconds(),
+        }
+    }
+}
+
+/// How backends publish.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Api {
+    /// Keys that a backend may call with. During a rotation the previous one stays in the list.
+    #[schemars(length(min = 1, max = 16))]
+    pub keys: Vec<ApiKey>,
+}
+
+/// One accepted API key.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKey {
+    /// Where the key is.
+    pub secret_key_ref: SecretKeyRef,
+}

@@ -1,0 +1,144 @@
+//! Asks gateways over HTTP: how they are, to drain, to publish.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+
+use crate::plan::Load;
+
+/// A gateway on this machine that has not answered by then is busy or gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Publishing may wait while Redis is away: longer than the gateway holds a publication.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(20);
+/// More than any answer is.
+const ANSWER_BYTES: usize = 1 << 20;
+
+/// A client of gateways. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Ask(Client<HttpConnector, Full<Bytes>>);
+
+/// The parts of a gateway's `/load` that decisions need.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    connections: u32,
+    largest_topic: u32,
+    drain: String,
+    degraded: bool,
+}
+
+impl Ask {
+    pub(super) fn new() -> Self {
+        Self(Client::builder(TokioExecutor::new()).build(HttpConnector::new()))
+    }
+
+    /// Whether the gateway with this admin port takes clients.
+    pub(super) async fn ready(&self, admin: SocketAddr) -> bool {
+        let answer = self
+            .call(Method::GET, admin, "/ready", None, None, PATIENCE)
+            .await;
+        answer.is_ok_and(|(status, _)| status == StatusCode::OK)
+    }
+
+    /// What the gateway with this admin port carries. None: it did not say.
+    pub(super) async fn load(&self, admin: SocketAddr) -> Option<Load> {
+        let call = self.call(Method::GET, admin, "/load", None, None, PATIENCE);
+        let (status, body) = call.await.ok()?;
+        if status != StatusCode::OK {
+            return None;
+        }
+        let told: Told = serde_json::from_slice(&body).ok()?;
+        Some(Load {
+            sessions: told.connections,
+            largest_topic: told.largest_topic,
+            refuses: matches!(told.drain.as_str(), "leaving" | "empty"),
+            degraded: told.degraded,
+        })
+    }
+
+    /// Asks a gateway to drain, or takes that back.
+    ///
+    /// # Errors
+    /// In words, when it does not do so.
+    pub(super) async fn drain(
+        &self,
+        admin: SocketAddr,
+        token: &str,
+        on: bool,
+    ) -> Result<(), String> {
+        let method = if on { Method::POST } else { Method::DELETE };
+        let call = self.call(method, admin, "/drain", Some(token), None, PATIENCE);
+        match call.await? {
+            (StatusCode::OK, _) => Ok(()),
+            (status, body) => Err(format!("{status}: {}", String::from_utf8_lossy(&body))),
+        }
+    }
+
+    /// Passes a publication on, and its answer back.
+    ///
+    /// # Errors
+    /// In words, when there was no answer.
+    pub(super) async fn publish(
+        &self,
+        api: SocketAddr,
+        key: &str,
+        publication: Bytes,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let body = Some(publication);
+        self.call(
+            Method::POST,
+            api,
+            "/publish",
+            Some(key),
+            body,
+            PUBLISH_PATIENCE,
+        )
+        .await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        to: SocketAddr,
+        path: &str,
+        bearer: Option<&str>,
+        body: Option<Bytes>,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{to}{path}"));
+        if let Some(token) = bearer {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(body.unwrap_or_default()))
+            .map_err(|error| error.to_string())?;
+        let exchange = async {
+            let response = self
+                .0
+                .request(request)
+                .await
+                .map_err(|error| error.to_string())?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES)
+                .collect()
+                .await;
+            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+        };
+        tokio::time::timeout(patience, exchange)
+            .await
+            .map_err(|_| format!("no answer for {} s", patience.as_secs()))?
+    }
+}

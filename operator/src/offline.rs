@@ -1,0 +1,66 @@
+//! A plan on paper: what would be done for the fleet of a file.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::SystemTime;
+
+use wse_operator::api::check;
+use wse_operator::local::Input;
+use wse_operator::plan::{self, Action, Memory, Observation, SCALE_IN_WINDOW, Subject};
+
+/// The plan for the cluster of a file and the pods of another, as text. Pods without a revision have
+/// the wanted one, and have been watched for long enough.
+pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn Error>> {
+    let input = Input::read(file)?;
+    input.accept(check(&input.cluster))?;
+    let mut observation = Observation::default();
+    if let Some(load) = load {
+        observation = serde_json::from_slice(&std::fs::read(load)?)?;
+    }
+    let subject = Subject {
+        cluster: &input.full_name(),
+        spec: &input.cluster.spec,
+        // Where pods will have them.
+        secrets: Path::new("/etc/wse/secrets"),
+        admin_token: Path::new("/etc/wse/admin/token"),
+    };
+    let now = SystemTime::now();
+    let watched_since = now.checked_sub(SCALE_IN_WINDOW).unwrap_or(now);
+    let nothing = Observation::default();
+    let (empty, memory) = plan::plan(&subject, &nothing, &Memory::default(), watched_since);
+    for pod in observation
+        .pods
+        .iter_mut()
+        .filter(|pod| pod.revision.is_empty())
+    {
+        pod.revision.clone_from(&empty.revisions[0].id);
+    }
+    let (plan, _) = plan::plan(&subject, &observation, &memory, now);
+
+    let mut text = String::new();
+    writeln!(text, "tier      {}", plan.tier)?;
+    for revision in &plan.revisions {
+        writeln!(
+            text,
+            "revision  {}: {} pods",
+            revision.id, revision.replicas
+        )?;
+    }
+    for action in &plan.actions {
+        match action {
+            Action::Drain { pod } => writeln!(text, "drain     {pod}")?,
+            Action::Undrain { pod } => writeln!(text, "undrain   {pod}")?,
+        }
+    }
+    for it in &plan.conditions {
+        let mark = if it.holds { "yes" } else { "no" };
+        writeln!(
+            text,
+            "condition {:?}: {mark}, {} ({})",
+            it.r#type, it.message, it.reason
+        )?;
+    }
+    writeln!(text, "{}", serde_json::to_string_pretty(&plan.config)?)?;
+    Ok(text)
+}

@@ -1,0 +1,124 @@
+//! What a pod is told, and what of it needs a new process.
+
+use std::hash::Hasher;
+use std::path::PathBuf;
+
+use fnv::FnvHasher;
+use serde::Serialize;
+use wse_sidecar::config;
+use wse_sidecar::config::{Backplane, Config, Origins, RedisBackplane};
+
+use super::Subject;
+use crate::api::{self, BackplaneType, SecretKeyRef};
+use crate::tier::Tier;
+
+/// How long the kubelet needs to see that a pod is not ready: its probe's period times the threshold,
+/// 2 s x 1.
+const PROBE_SECONDS: u32 = 2;
+
+/// The configuration of every pod. Ports are the defaults and the node's name is empty: both are the
+/// place's own.
+pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
+    let spec = subject.spec;
+    let figures = tier.figures();
+    Config {
+        version: config::VERSION,
+        cluster: subject.cluster.to_owned(),
+        node: String::new(),
+        reactors: 0,
+        log: spec.log.clone(),
+        listen: config::Listen {
+            backlog: figures.backlog,
+            ..config::Listen::default()
+        },
+        auth: auth(subject, &spec.auth),
+        limits: spec.limits.over(&figures.limits()),
+        topics: spec.topics.clone(),
+        backplane: backplane(subject, &spec.backplane),
+        api: config::Api {
+            key_files: spec
+                .api
+                .keys
+                .iter()
+                .map(|key| file(subject, &key.secret_key_ref))
+                .collect(),
+            ..config::Api::default()
+        },
+        admin: config::Admin {
+            token_file: Some(subject.admin_token.to_owned()),
+        },
+        drain: config::Drain {
+            wait_seconds: PROBE_SECONDS + spec.drain.propagation_seconds,
+            window_seconds: spec.drain.window_seconds,
+            deadline_seconds: spec.drain.deadline_seconds,
+        },
+    }
+}
+
+/// Names what a process cannot change while it runs. The accept queue is not in it, although it is
+/// fixed at start: a change of tier must not move a single client, so only new pods get it.
+pub(super) fn revision(config: &Config) -> String {
+    #[derive(Serialize)]
+    struct Fixed<'a> {
+        cluster: &'a str,
+        reactors: u16,
+        backplane: &'a Backplane,
+    }
+    let fixed = Fixed {
+        cluster: &config.cluster,
+        reactors: config.reactors,
+        backplane: &config.backplane,
+    };
+    let text = serde_json::to_vec(&fixed).expect("a struct of texts and numbers serialises");
+    // FNV-1a, because its result must be the same in every release: another one would replace pods.
+    let mut hasher = FnvHasher::default();
+    hasher.write(&text);
+    format!("{:016x}", hasher.finish())
+}
+
+fn auth(subject: &Subject<'_>, auth: &api::Auth) -> config::Auth {
+    let keys = auth.keys.iter().map(|key| config::Key {
+        algorithm: key.algorithm,
+        file: file(subject, &key.secret_key_ref),
+        kid: key.kid.clone(),
+    });
+    config::Auth {
+        mode: match auth.mode {
+            api::AuthMode::Jwt => config::AuthMode::Jwt,
+            api::AuthMode::None => config::AuthMode::None,
+        },
+        cookie: auth.cookie.clone(),
+        keys: keys.collect(),
+        jwks: auth.jwks.as_ref().map(|jwks| config::Jwks {
+            file: jwks.secret_key_ref.as_ref().map(|it| file(subject, it)),
+            url: jwks.url.clone(),
+            refresh_seconds: jwks.refresh_seconds.into(),
+        }),
+        issuers: auth.issuers.clone(),
+        audiences: auth.audiences.clone(),
+        leeway_seconds: auth.leeway_seconds.into(),
+        default_topics: auth.default_topics.clone(),
+        allowed_origins: match auth.allowed_origins.as_slice() {
+            [] => Origins::SameHost,
+            [any] if any == "*" => Origins::Any,
+            list => Origins::List(list.to_vec()),
+        },
+    }
+}
+
+fn backplane(subject: &Subject<'_>, backplane: &api::Backplane) -> Backplane {
+    match (backplane.r#type, &backplane.redis) {
+        (BackplaneType::Redis, Some(redis)) => Backplane::Redis(RedisBackplane {
+            url: redis.url.clone().unwrap_or_default(),
+            url_file: redis.url_secret_ref.as_ref().map(|it| file(subject, it)),
+            partitions: redis.partitions,
+            ..RedisBackplane::default()
+        }),
+        // The rules refuse Redis without saying which.
+        (BackplaneType::Memory | BackplaneType::Redis, _) => Backplane::Memory,
+    }
+}
+
+fn file(subject: &Subject<'_>, reference: &SecretKeyRef) -> PathBuf {
+    subject.secrets.join(&reference.name).join(&reference.key)
+}

@@ -1,0 +1,205 @@
+//! The decision: `(spec, observation, memory, now) -> (Plan, memory)`. In come what a person wants
+//! and what is; out go the revisions that should exist with their counts and configuration, the steps
+//! to take now, and what to tell the person. Pure: the same input gives the same output, and nothing
+//! is remembered but [`Memory`]. It knows no Kubernetes object and no process: pods are named, and
+//! whoever carries the plan out knows what a pod is there.
+//!
+//! Every pass decides from scratch. What a pass began and a later one must know (a drain that was
+//! asked for) is recorded beside the pod by whoever carries the plan out, and comes back in the
+//! [`Observation`].
+
+mod conditions;
+mod configuration;
+mod fleet;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use wse_sidecar::config::Config;
+
+use crate::api::{TierChoice, WseClusterSpec};
+use crate::tier::{self, Tier};
+
+pub use self::conditions::{Condition, ConditionType};
+
+/// How long an empty memory holds scale-in: whoever has just started has not seen enough to send
+/// anybody's clients away.
+pub const SCALE_IN_WINDOW: Duration = Duration::from_secs(15);
+
+/// Which fleet, and what it should be.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// `<namespace>/<name>`.
+    pub cluster: &'a str,
+    /// What the person wants.
+    pub spec: &'a WseClusterSpec,
+    /// Folder under which a pod finds the entry `key` of the Secret `name` as the file `name/key`.
+    pub secrets: &'a Path,
+    /// File in which a pod finds the token of its admin port.
+    pub admin_token: &'a Path,
+}
+
+/// What is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observation {
+    /// Every pod of the fleet.
+    pub pods: Vec<Pod>,
+}
+
+/// One pod, as it was seen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Pod {
+    /// Its name, unique in the fleet.
+    pub name: String,
+    /// The [`Revision::id`] that it was made from.
+    #[serde(default)]
+    pub revision: String,
+    /// How far it is.
+    pub state: PodState,
+    /// Whether a plan asked it to drain, and none has taken that back.
+    #[serde(default)]
+    pub asked_to_drain: bool,
+    /// What it answered. None: it did not.
+    pub load: Option<Load>,
+}
+
+/// How far a pod is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+pub enum PodState {
+    /// Its process is not there, so neither is a session.
+    Down,
+    /// It was told to end, and is no longer counted.
+    Leave,
+    /// It takes clients.
+    Ready,
+    /// Its process is there but takes no clients: it is starting, or drains.
+    Unready,
+}
+
+/// What a pod says of itself.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Load {
+    /// Sessions in it.
+    pub sessions: u32,
+    /// Subscribers, in it, of the topic that has most of them.
+    pub largest_topic: u32,
+    /// Whether it refuses new clients because it drains.
+    pub refuses: bool,
+    /// Whether it cannot reach the backplane.
+    pub degraded: bool,
+}
+
+/// What later passes must know of earlier ones. The default is the empty memory.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Memory {
+    /// When this memory began.
+    since: Option<SystemTime>,
+    /// The tier of the last pass, for its hysteresis.
+    tier: Option<Tier>,
+}
+
+/// What should be, and what to do about it now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The load tier that the fleet is sized for.
+    pub tier: Tier,
+    /// The pods that should exist, by revision; the first is the wanted one.
+    pub revisions: Vec<Revision>,
+    /// What every pod should be told. A pod takes all of it while it runs, except what is part of
+    /// its revision: a difference there makes another revision.
+    pub config: Config,
+    /// Steps to take now.
+    pub actions: Vec<Action>,
+    /// What to tell people.
+    pub conditions: Vec<Condition>,
+    /// When to look again, at the latest.
+    pub wake_after: Duration,
+}
+
+/// Pods that are made alike.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Revision {
+    /// Says what its processes were started with; the same in every release.
+    pub id: String,
+    /// How many there should be. When there are more, those that are down or emptied go.
+    pub replicas: u32,
+}
+
+/// A step to take now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Ask the pod to empty itself, and record that it was asked.
+    Drain {
+        /// Its name.
+        pod: String,
+    },
+    /// Take that back.
+    Undrain {
+        /// Its name.
+        pod: String,
+    },
+}
+
+/// Decides.
+pub fn plan(
+    subject: &Subject<'_>,
+    observation: &Observation,
+    memory: &Memory,
+    now: SystemTime,
+) -> (Plan, Memory) {
+    let tier = choose_tier(subject.spec, observation, memory);
+    let config = configuration::render(subject, tier);
+    let since = memory.since.unwrap_or(now);
+    // A clock that went backwards holds for longer, which harms nobody.
+    let age = now.duration_since(since).unwrap_or_default();
+    let hold = SCALE_IN_WINDOW.saturating_sub(age);
+
+    let wanted = configuration::revision(&config);
+    let fleet = fleet::decide(&wanted, subject.spec.scaling.replicas, observation, hold);
+    let conditions = conditions::tell(subject.spec, tier, observation, &fleet);
+    let plan = Plan {
+        tier,
+        revisions: fleet.revisions,
+        config,
+        actions: fleet.actions,
+        conditions,
+        wake_after: fleet.wake_after,
+    };
+    let memory = Memory {
+        since: Some(since),
+        tier: Some(tier),
+    };
+    (plan, memory)
+}
+
+fn choose_tier(spec: &WseClusterSpec, observation: &Observation, memory: &Memory) -> Tier {
+    match spec.capacity.tier {
+        TierChoice::Auto => {
+            let sum = |part: fn(&Load) -> u32| {
+                let loads = observation.pods.iter().filter_map(|pod| pod.load.as_ref());
+                loads.map(|load| u64::from(part(load))).sum::<u64>()
+            };
+            let expected = spec.capacity.expected_connections.unwrap_or_default();
+            let load = tier::Load {
+                connections: sum(|load| load.sessions).max(expected.into()),
+                // At most: each pod's largest topic may be another one.
+                largest_topic: sum(|load| load.largest_topic),
+            };
+            Tier::classify(load, memory.tier)
+        }
+        TierChoice::Extreme => Tier::Extreme,
+        TierChoice::High => Tier::High,
+        TierChoice::Light => Tier::Light,
+        TierChoice::Low => Tier::Low,
+        TierChoice::Maximum => Tier::Maximum,
+        TierChoice::Medium => Tier::Medium,
+        TierChoice::Minimal => Tier::Minimal,
+        TierChoice::VeryHigh => Tier::VeryHigh,
+    }
+}

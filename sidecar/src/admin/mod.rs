@@ -1,0 +1,78 @@
+//! The operator's port: probes, metrics, load and drain. In come HTTP requests from the kubelet, a
+//! scraper and the operator; answers are made from [`Vitals`], the process's own `/proc` and the
+//! metrics registry. Only `/drain` changes anything, and needs the cluster's token. Nothing here looks
+//! at Redis: a liveness that did would restart the whole fleet with it.
+
+mod cgroup;
+mod drain;
+mod load;
+mod probe;
+mod process;
+mod rate;
+#[cfg(test)]
+mod tests;
+mod vitals;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::routing::get;
+use prometheus::Registry;
+
+use crate::keyring::KeyRing;
+
+pub use self::load::{Capacity, Load, Memory, Total};
+pub use self::process::Collector as ProcessCollector;
+pub use self::rate::Sampler;
+pub use self::vitals::{Traffic, Vitals};
+
+/// The admin port's state, shared by its requests.
+pub struct Admin {
+    vitals: Arc<dyn Vitals>,
+    drain: crate::drain::Controls,
+    registry: Registry,
+    sampler: Arc<Sampler>,
+    token: ArcSwap<KeyRing>,
+    started: Instant,
+}
+
+impl Admin {
+    /// Serves what `vitals` and `registry` say. `token` is what `/drain` needs; empty refuses it.
+    pub fn new(
+        vitals: Arc<dyn Vitals>,
+        drain: crate::drain::Controls,
+        registry: Registry,
+        sampler: Arc<Sampler>,
+        token: KeyRing,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            vitals,
+            drain,
+            registry,
+            sampler,
+            token: ArcSwap::from_pointee(token),
+            started: Instant::now(),
+        })
+    }
+
+    /// Changes the token for requests that come from now on.
+    pub fn configure(&self, token: KeyRing) {
+        self.token.store(Arc::new(token));
+    }
+
+    /// The HTTP service.
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/live", get(async || "live\n"))
+            .route("/ready", get(probe::ready))
+            .route("/metrics", get(probe::metrics))
+            .route("/load", get(load::load))
+            .route(
+                "/drain",
+                axum::routing::post(drain::begin).delete(drain::cancel),
+            )
+            .with_state(self.clone())
+    }
+}

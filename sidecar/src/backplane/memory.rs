@@ -1,0 +1,240 @@
+//! The backplane of a fleet of one pod: everything in this process, nothing shared, nothing kept
+//! over a restart. The same promises as over Redis: positions without holes, bounded history,
+//! idempotency keys, one task that delivers in order and makes publishers wait for room.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use self::stream::Stream;
+use super::interests::Interests;
+use super::{
+    Error, Interest, Metrics, Node, NodeId, Past, Position, Publication, Publish, Replies, Sink,
+    State, To,
+};
+use crate::topic::Topic;
+
+mod stream;
+#[cfg(test)]
+mod tests;
+
+/// Publications that may wait for the sink; publishers wait for the rest.
+const ROOM: usize = 1024;
+
+/// Publications handed to the sink at once, at most.
+const BATCH: usize = 256;
+
+/// How often what has expired is thrown away.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Streams of a fleet of one.
+#[derive(Clone)]
+pub(super) struct Memory(Arc<Inner>);
+
+struct Inner {
+    node: NodeId,
+    sink: Arc<dyn Sink>,
+    metrics: Metrics,
+    state: Mutex<Shared>,
+    out: mpsc::Sender<Publication>,
+    /// True once the pod has left.
+    left: watch::Sender<bool>,
+    /// Taken by the call that makes the pod leave.
+    delivery: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Changed together, so that a subscriber's head and what it receives fit.
+#[derive(Default)]
+struct Shared {
+    interests: Interests,
+    streams: HashMap<Topic, Stream>,
+}
+
+impl Memory {
+    pub(super) fn join(node: NodeId, sink: Arc<dyn Sink>, metrics: Metrics) -> Self {
+        let (out, queue) = mpsc::channel(ROOM);
+        let (left, leaving) = watch::channel(false);
+        let inner = Arc::new(Inner {
+            node,
+            sink: Arc::clone(&sink),
+            metrics,
+            state: Mutex::default(),
+            out,
+            left,
+            delivery: Mutex::default(),
+        });
+        inner.metrics.connected.set(1);
+        sink.state(State::Connected);
+        let delivery = deliver(sink, queue, leaving, Arc::downgrade(&inner));
+        *inner.delivery() = Some(tokio::spawn(delivery));
+        Self(inner)
+    }
+
+    pub(super) async fn publish(&self, publish: Publish) -> Result<Option<Position>, Error> {
+        let begun = Instant::now();
+        let result = self.append(publish).await;
+        let outcome = match &result {
+            Ok((_, true)) => Ok("published"),
+            Ok((_, false)) => Ok("duplicate"),
+            Err(error) => Err(error),
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        self.0.metrics.published(outcome, seconds);
+        result.map(|(position, _)| Some(position))
+    }
+
+    pub(super) fn subscribe(&self, interests: &[Interest]) -> Vec<Option<Position>> {
+        let mut shared = self.0.lock();
+        interests
+            .iter()
+            .map(|interest| {
+                shared.interests.add(interest);
+                match interest {
+                    Interest::Pattern(_) => None,
+                    Interest::Topic(topic) => {
+                        let now = Instant::now();
+                        Some(shared.stream(topic, now).head())
+                    }
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn unsubscribe(&self, interests: &[Interest]) {
+        let mut shared = self.0.lock();
+        for interest in interests {
+            shared.interests.remove(interest);
+        }
+    }
+
+    pub(super) async fn control(&self, to: &To, request: Bytes, timeout: Duration) -> Replies {
+        let node = &self.0.node;
+        if matches!(to, To::Node(other) if other != node) {
+            return Replies::default();
+        }
+        self.0.metrics.control("sent");
+        match tokio::time::timeout(timeout, self.0.sink.control(request)).await {
+            Ok(answer) => Replies {
+                answered: vec![(node.clone(), answer)],
+                missing: Vec::new(),
+            },
+            Err(_) => Replies {
+                answered: Vec::new(),
+                missing: vec![node.clone()],
+            },
+        }
+    }
+
+    pub(super) fn nodes(&self) -> Vec<Node> {
+        vec![Node {
+            id: self.0.node.clone(),
+            lease_left: Duration::MAX,
+        }]
+    }
+
+    pub(super) fn read(&self, topic: &Topic, since: Option<Position>, limit: usize) -> Past {
+        let mut shared = self.0.lock();
+        match shared.streams.get_mut(topic) {
+            Some(stream) => stream.read(topic, since, limit, Instant::now()),
+            None => Past {
+                head: Position::default(),
+                publications: Vec::new(),
+                complete: since.is_none_or(|since| since == Position::default()),
+            },
+        }
+    }
+
+    pub(super) async fn leave(&self) {
+        self.0.left.send_replace(true);
+        self.0.metrics.connected.set(0);
+        let delivery = self.0.delivery().take();
+        if let Some(delivery) = delivery {
+            // It ends once it has delivered what was waiting, or with a panic of the sink's.
+            let _ = delivery.await;
+        }
+    }
+
+    /// The position, and whether it is a new one.
+    async fn append(&self, publish: Publish) -> Result<(Position, bool), Error> {
+        let room = self.0.out.reserve().await;
+        let room = room.map_err(|_| Error::Away("this pod has left the fleet".to_owned()))?;
+        // The place in the queue is taken while the lock is held: offsets and the queue have one
+        // order.
+        let mut shared = self.0.lock();
+        let now = Instant::now();
+        let stream = shared.stream(&publish.topic, now);
+        if let Some(first) = stream.published_before(publish.idempotency_key.as_deref(), now) {
+            return Ok((first, false));
+        }
+        let position = stream.append(&publish, now);
+        if shared.interests.want(&publish.topic) {
+            room.send(Publication {
+                topic: publish.topic,
+                position: Some(position),
+                payload: publish.payload,
+            });
+        }
+        Ok((position, true))
+    }
+}
+
+impl Inner {
+    fn delivery(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Nothing that runs under the lock leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn stream(&mut self, topic: &Topic, now: Instant) -> &mut Stream {
+        let fresh = || Stream::new(now);
+        self.streams.entry(topic.clone()).or_insert_with(fresh)
+    }
+}
+
+/// Ends when the pod has left, or nobody is left to say so.
+async fn left(leaving: &mut watch::Receiver<bool>) {
+    let _ = leaving.wait_for(|left| *left).await;
+}
+
+/// Hands what was published to the sink, in order, until the pod leaves or nobody can publish.
+async fn deliver(
+    sink: Arc<dyn Sink>,
+    mut queue: mpsc::Receiver<Publication>,
+    mut leaving: watch::Receiver<bool>,
+    inner: Weak<Inner>,
+) {
+    let mut sweep = tokio::time::interval(SWEEP);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            received = queue.recv_many(&mut batch, BATCH) => {
+                if received == 0 {
+                    return;
+                }
+                let ready = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                sink.deliver(ready).await;
+            }
+            () = left(&mut leaving), if open => {
+                queue.close();
+                open = false;
+            }
+            _ = sweep.tick() => {
+                let Some(inner) = inner.upgrade() else { continue };
+                let now = Instant::now();
+                let mut shared = inner.lock();
+                shared.streams.retain(|_, stream| !stream.expire(now));
+            }
+        }
+    }
+}

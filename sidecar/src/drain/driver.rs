@@ -1,0 +1,367 @@
+//! Carries out what the machine decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::machine::{Action, Machine};
+use super::{Metrics, Phase, Schedule};
+
+/// How often the sessions are counted while they leave.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// What a drain moves.
+pub trait Doors: Send + Sync + 'static {
+    /// Refuses new clients, or takes them again.
+    fn refuse(&self, on: bool);
+
+    /// Asks every session to leave inside the window; at the deadline the rest are closed.
+    fn leave(&self, window: Duration, deadline: Duration);
+
+    /// Sessions that have not left may stay.
+    fn stay(&self);
+
+    /// Sessions that are here.
+    fn sessions(&self) -> usize;
+}
+
+/// The process is on its way out, so its drain cannot be taken back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the process was told to end; its drain cannot be taken back")]
+pub struct Exiting;
+
+enum Wish {
+    Begin(oneshot::Sender<Phase>),
+    Cancel(oneshot::Sender<Result<Phase, Exiting>>),
+    Exit,
+}
+
+/// Wishes to a drain. Cheap to clone.
+#[derive(Clone)]
+pub struct Controls {
+    wishes: mpsc::Sender<Wish>,
+    phase: watch::Receiver<Phase>,
+    schedule: Arc<ArcSwap<Schedule>>,
+}
+
+impl Controls {
+    /// Empties the pod and leaves it running.
+    pub async fn begin(&self) -> Phase {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.wishes.send(Wish::Begin(reply)).await;
+        answer.await.unwrap_or_else(|_| self.phase())
+    }
+
+    /// Takes clients again.
+    ///
+    /// # Errors
+    /// [`Exiting`] after [`Controls::exit`].
+    pub async fn cancel(&self) -> Result<Phase, Exiting> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.wishes.send(Wish::Cancel(reply)).await;
+        answer.await.unwrap_or(Err(Exiting))
+    }
+
+    /// Empties the pod, then ends [`Driver::run`].
+    pub async fn exit(&self) {
+        let _ = self.wishes.send(Wish::Exit).await;
+    }
+
+    /// Where the drain is.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Changes the times of drains that begin from now on.
+    pub fn reschedule(&self, schedule: Schedule) {
+        self.schedule.store(Arc::new(schedule));
+    }
+}
+
+/// A drain that can begin.
+pub struct Driver<D> {
+    doors: D,
+    metrics: Metrics,
+    machine: Machine,
+    wishes: mpsc::Receiver<Wish>,
+    phase: watch::Sender<Phase>,
+    schedule: Arc<ArcSwap<Schedule>>,
+}
+
+impl<D: Doors> Driver<D> {
+    /// No drain yet.
+    pub fn new(doors: D, schedule: Schedule, metrics: Metrics) -> (Self, Controls) {
+        let (wishes, incoming) = mpsc::channel(16);
+        let (phase, seen) = watch::channel(Phase::Serving);
+        let schedule = Arc::new(ArcSwap::from_pointee(schedule));
+        let controls = Controls {
+            wishes,
+            phase: seen,
+            schedule: schedule.clone(),
+        };
+        let driver = Self {
+            doors,
+            metrics,
+            machine: Machine::new(),
+            wishes: incoming,
+            phase,
+            schedule,
+        };
+        (driver, controls)
+    }
+
+    /// Runs until a drain that ends in exit is over, or no [`Controls`] are left.
+    pub async fn run(mut self) {
+        loop {
+            if self.step() {
+                return;
+            }
+            let wake_at = self.machine.wake_at(Instant::now().into_std(), EVERY);
+            let timer = async {
+                match wake_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                wish = self.wishes.recv() => match wish {
+                    Some(wish) => self.wish(wish),
+                    None => return,
+                },
+                () = timer => {}
+            }
+        }
+    }
+
+    fn wish(&mut self, wish: Wish) {
+        let now = Instant::now().into_std();
+        match wish {
+            Wish::Begin(reply) => {
+                if self.machine.phase() == Phase::Serving {
+                    tracing::info!(sessions = self.doors.sessions(), "drain announced");
+                }
+                self.machine.begin(now, **self.schedule.load());
+                self.show();
+                let _ = reply.send(self.machine.phase());
+            }
+            Wish::Cancel(reply) => {
+                let mut actions = Vec::new();
+                let taken_back = self.machine.cancel(&mut actions);
+                self.act(actions);
+                self.show();
+                if taken_back {
+                    tracing::info!("drain taken back");
+                }
+                let answer = if taken_back {
+                    Ok(self.machine.phase())
+                } else {
+                    Err(Exiting)
+                };
+                let _ = reply.send(answer);
+            }
+            Wish::Exit => {
+                tracing::info!(sessions = self.doors.sessions(), "draining, then exiting");
+                self.machine.exit(now, **self.schedule.load());
+            }
+        }
+    }
+
+    /// Whether it is time to exit.
+    fn step(&mut self) -> bool {
+        let before = self.machine.phase();
+        let mut actions = Vec::new();
+        let now = Instant::now().into_std();
+        self.machine.step(now, self.doors.sessions(), &mut actions);
+        let after = self.machine.phase();
+        if before != after {
+            tracing::info!(?before, ?after, "drain");
+        }
+        let exit = self.act(actions);
+        self.show();
+        exit
+    }
+
+    fn act(&self, actions: Vec<Action>) -> bool {
+        let mut exit = false;
+        for action in actions {
+            match action {
+                Action::Exit => {
+                    let left = self.doors.sessions();
+                    if left > 0 {
+                        tracing::warn!(left, "the drain's deadline has passed");
+                    }
+                    exit = true;
+                }
+                Action::Leave { window, deadline } => self.doors.leave(window, deadline),
+                Action::Refuse(on) => self.doors.refuse(on),
+                Action::Stay => self.doors.stay(),
+            }
+        }
+        exit
+    }
+
+    fn show(&self) {
+        let phase = self.machine.phase();
+        self.phase.send_if_modified(|shown| {
+            let changed = *shown != phase;
+            *shown = phase;
+            changed
+        });
+        let draining = phase != Phase::Serving;
+        self.metrics.draining.set(i64::from(draining));
+        let left = if draining { self.doors.sessions() } else { 0 };
+        self.metrics
+            .sessions_left
+            .set(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Sessions leave one by one, each 10 s after the other.
+    #[derive(Clone, Default)]
+    struct House(Arc<Mutex<Rooms>>);
+
+    #[derive(Default)]
+    struct Rooms {
+        sessions: usize,
+        leaving_since: Option<Instant>,
+        log: Vec<(u64, String)>,
+        start: Option<Instant>,
+    }
+
+    impl House {
+        fn new(sessions: usize) -> Self {
+            let house = Self::default();
+            {
+                let mut rooms = house.0.lock().unwrap();
+                rooms.sessions = sessions;
+                rooms.start = Some(Instant::now());
+            }
+            house
+        }
+
+        fn note(&self, what: String) {
+            let mut rooms = self.0.lock().unwrap();
+            let at = rooms.start.unwrap().elapsed().as_secs();
+            rooms.log.push((at, what));
+        }
+
+        fn log(&self) -> Vec<(u64, String)> {
+            self.0.lock().unwrap().log.clone()
+        }
+    }
+
+    impl Doors for House {
+        fn refuse(&self, on: bool) {
+            self.note(format!("refuse {on}"));
+        }
+
+        fn leave(&self, window: Duration, deadline: Duration) {
+            self.0.lock().unwrap().leaving_since = Some(Instant::now());
+            self.note(format!("leave {} {}", window.as_secs(), deadline.as_secs()));
+        }
+
+        fn stay(&self) {
+            self.note("stay".into());
+        }
+
+        fn sessions(&self) -> usize {
+            let rooms = self.0.lock().unwrap();
+            let gone = rooms
+                .leaving_since
+                .map_or(0, |since| since.elapsed().as_secs() / 10);
+            rooms
+                .sessions
+                .saturating_sub(usize::try_from(gone).unwrap())
+        }
+    }
+
+    fn driver(house: &House) -> (Driver<House>, Controls, Metrics) {
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let schedule = Schedule::from(&crate::config::Drain::default());
+        let (driver, controls) = Driver::new(house.clone(), schedule, metrics.clone());
+        (driver, controls, metrics)
+    }
+
+    fn logged(entries: &[(u64, &str)]) -> Vec<(u64, String)> {
+        entries
+            .iter()
+            .map(|(at, what)| (*at, (*what).into()))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn empties_and_stays_until_it_is_taken_back() {
+        let house = House::new(3);
+        let (driver, controls, metrics) = driver(&house);
+        let running = tokio::spawn(driver.run());
+        assert_eq!(controls.begin().await, Phase::Announced);
+        assert_eq!(metrics.draining.get(), 1);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(controls.begin().await, Phase::Leaving);
+        assert_eq!(metrics.sessions_left.get(), 2);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(controls.phase(), Phase::Empty);
+        assert!(!running.is_finished());
+        assert_eq!(controls.cancel().await, Ok(Phase::Serving));
+        assert_eq!(metrics.draining.get(), 0);
+        let expected = [
+            (7, "refuse true"),
+            (7, "leave 30 60"),
+            (120, "stay"),
+            (120, "refuse false"),
+        ];
+        assert_eq!(house.log(), logged(&expected));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_ends_in_exit_when_the_last_has_left() {
+        let house = House::new(3);
+        let (driver, controls, _) = driver(&house);
+        let begun = Instant::now();
+        let running = tokio::spawn(driver.run());
+        controls.exit().await;
+        running.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 7 + 30);
+        assert_eq!(controls.phase(), Phase::Empty);
+        assert_eq!(controls.cancel().await, Err(Exiting));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_ends_in_exit_at_the_deadline() {
+        let house = House::new(100);
+        let (driver, controls, _) = driver(&house);
+        let begun = Instant::now();
+        let running = tokio::spawn(driver.run());
+        controls.exit().await;
+        running.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 7 + 60 + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_changes_the_next_drain_only() {
+        let house = House::new(1);
+        let (driver, controls, _) = driver(&house);
+        tokio::spawn(driver.run());
+        controls.begin().await;
+        let config = crate::config::Drain {
+            wait_seconds: 1,
+            ..Default::default()
+        };
+        controls.reschedule(Schedule::from(&config));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(controls.phase(), Phase::Announced);
+        controls.cancel().await.unwrap();
+        controls.begin().await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(controls.phase(), Phase::Leaving);
+    }
+}

@@ -1,0 +1,79 @@
+//! The listening socket.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+
+use listenfd::ListenFd;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::config::Listen;
+
+/// A socket that listens for clients.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) socket: TcpListener,
+    /// Siblings accept from the same queue: whoever does not want a client leaves it to them.
+    pub(super) shared: bool,
+}
+
+impl Listener {
+    /// Takes the inherited socket, or binds the configured address.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, named in the message.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn open(listen: &Listen, inherited: Option<StdListener>) -> io::Result<Self> {
+        let shared = inherited.is_some();
+        let socket = match inherited {
+            Some(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket)?
+            }
+            None => bind(listen.public, listen.backlog).map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("cannot listen on {}: {error}", listen.public),
+                )
+            })?,
+        };
+        Ok(Self { socket, shared })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// The listening socket that the parent process handed down as `LISTEN_FDS` tells (systemd's
+/// sd_listen_fds), None when there is none. Call it before other threads start: it takes the variables
+/// out of the environment.
+///
+/// # Errors
+/// When what was handed down is not one listening TCP socket.
+pub fn inherited() -> io::Result<Option<StdListener>> {
+    let mut all = ListenFd::from_env();
+    if all.len() > 1 {
+        return Err(io::Error::other(format!(
+            "LISTEN_FDS hands down {} sockets; one is expected",
+            all.len()
+        )));
+    }
+    all.take_tcp_listener(0)
+}
+
+/// With the backlog asked for: `TcpListener::bind` asks for 128 (operator 0.1).
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}

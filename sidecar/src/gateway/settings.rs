@@ -1,0 +1,293 @@
+//! The configuration file and the secrets beside it, checked as a whole: it is taken or refused, never
+//! half of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::logs;
+use crate::config::{self, Backplane, Config, Parsed};
+use crate::keyring::KeyRing;
+
+/// What a gateway runs by.
+pub(super) struct Settings {
+    pub(super) config: Config,
+    /// Dotted paths of fields that this build does not know.
+    pub(super) unknown: Vec<String>,
+    pub(super) api_keys: KeyRing,
+    pub(super) admin_token: KeyRing,
+}
+
+/// What was found at one moment.
+pub(super) struct Reading {
+    /// What to run by, or everything that is wrong, one line each.
+    pub(super) outcome: Result<Settings, Vec<String>>,
+    /// The files that were looked at.
+    pub(super) watched: Watched,
+}
+
+/// Files whose change asks for another reading.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Watched {
+    secrets: Vec<PathBuf>,
+    print: [u8; 32],
+}
+
+/// Reads the file and the secrets that it names. While it cannot be parsed, the secrets of `before` stay
+/// watched.
+pub(super) fn read(file: &Path, before: &Watched) -> Reading {
+    let text = content(file);
+    let parsed = match &text {
+        Ok(text) => config::parse(text),
+        Err(error) => Err(error.clone()),
+    };
+    let secrets = match &parsed {
+        Ok(parsed) => secrets(&parsed.config),
+        Err(_) => before.secrets.clone(),
+    };
+    // Before the secrets are taken in: what changes from here on changes the next print.
+    let print = fingerprint(&text, &secrets);
+    Reading {
+        outcome: parsed.map_err(|error| vec![error]).and_then(settings),
+        watched: Watched { secrets, print },
+    }
+}
+
+impl Watched {
+    /// Whether a file has changed since.
+    pub(super) fn has_changed(&self, file: &Path) -> bool {
+        fingerprint(&content(file), &self.secrets) != self.print
+    }
+}
+
+fn settings(parsed: Parsed) -> Result<Settings, Vec<String>> {
+    let Parsed { config, unknown } = parsed;
+    let mut errors = problems(&config);
+    let mut ring = |setting: &str, files: &[PathBuf]| {
+        KeyRing::read(files).unwrap_or_else(|error| {
+            errors.push(format!("{setting}: {error}"));
+            KeyRing::default()
+        })
+    };
+    let api_keys = ring("api.keyFiles", &config.api.key_files);
+    let admin_token = ring("admin.tokenFile", config.admin.token_file.as_slice());
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Settings {
+        config,
+        unknown,
+        api_keys,
+        admin_token,
+    })
+}
+
+fn content(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+}
+
+/// Files that hold secrets which can change while the gateway runs.
+fn secrets(config: &Config) -> Vec<PathBuf> {
+    let auth = &config.auth;
+    config
+        .api
+        .key_files
+        .iter()
+        .chain(&config.admin.token_file)
+        .chain(auth.keys.iter().map(|key| &key.file))
+        .chain(auth.jwks.iter().filter_map(|jwks| jwks.file.as_ref()))
+        .cloned()
+        .collect()
+}
+
+/// Changes whenever one of the contents does. A file that cannot be read counts as its error.
+fn fingerprint(text: &Result<String, String>, secrets: &[PathBuf]) -> [u8; 32] {
+    let secrets = secrets.iter().map(|file| content(file));
+    let mut hash = Context::new(&SHA256);
+    for content in std::iter::once(text.clone()).chain(secrets) {
+        let content = content.unwrap_or_else(|error| error);
+        hash.update(&content.len().to_be_bytes());
+        hash.update(content.as_bytes());
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(hash.finish().as_ref());
+    out
+}
+
+/// What is wrong with values that parse, apart from what the rooms find when they compile their part.
+fn problems(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(error) = logs::parse(&config.log) {
+        problems.push(error);
+    }
+    let limits = &config.limits;
+    if limits.ping_seconds == 0 || limits.ping_seconds >= limits.idle_seconds {
+        problems.push(format!(
+            "limits.pingSeconds ({}) must be at least 1 and less than limits.idleSeconds ({})",
+            limits.ping_seconds, limits.idle_seconds
+        ));
+    }
+    for (setting, value) in [
+        ("limits.messageBytes", u64::from(limits.message_bytes)),
+        ("limits.outboundBytes", u64::from(limits.outbound_bytes)),
+        (
+            "limits.pendingHandshakes",
+            u64::from(limits.pending_handshakes),
+        ),
+        (
+            "limits.handshakeTimeoutMillis",
+            limits.handshake_timeout_millis,
+        ),
+        ("limits.topicBytes", u64::from(limits.topic_bytes)),
+        ("limits.inboxBytes", limits.inbox_bytes),
+        ("limits.jsonDepth", u64::from(limits.json_depth)),
+        ("limits.partialBytes", limits.partial_bytes),
+        ("api.maxBodyBytes", config.api.max_body_bytes as u64),
+        ("api.fleetTimeoutMillis", config.api.fleet_timeout_millis),
+        ("listen.backlog", u64::from(config.listen.backlog)),
+    ] {
+        if value == 0 {
+            problems.push(format!("{setting} must not be 0"));
+        }
+    }
+    if let Backplane::Redis(redis) = &config.backplane {
+        if redis.partitions == 0 {
+            problems.push("backplane.Redis.partitions must not be 0".into());
+        }
+        if redis.url.is_empty() && redis.url_file.is_none() {
+            problems.push("backplane.Redis: one of url and urlFile is needed".into());
+        }
+        if config.cluster.is_empty() {
+            problems.push("cluster: needed with Redis, because it prefixes every key".into());
+        }
+    }
+    problems
+}
+
+/// Fields that differ and take effect only in a new process.
+pub(super) fn frozen(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differs = [
+        ("cluster", old.cluster != new.cluster),
+        ("node", old.node != new.node),
+        ("reactors", old.reactors != new.reactors),
+        ("listen", old.listen != new.listen),
+        ("backplane", old.backplane != new.backplane),
+    ];
+    differs
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect()
+}
+
+/// The new configuration with the frozen fields of the old one: what is in force after a reload.
+pub(super) fn effective(old: &Config, new: Config) -> Config {
+    Config {
+        cluster: old.cluster.clone(),
+        node: old.node.clone(),
+        reactors: old.reactors,
+        listen: old.listen.clone(),
+        backplane: old.backplane.clone(),
+        ..new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Limits, RedisBackplane};
+
+    fn with(change: impl FnOnce(&mut Config)) -> Config {
+        let mut config = Config::default();
+        change(&mut config);
+        config
+    }
+
+    #[test]
+    fn defaults_are_fine() {
+        assert_eq!(problems(&Config::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn names_the_setting_that_is_wrong() {
+        let cases = [
+            ("log", with(|c| c.log = "a=b=c".into())),
+            ("limits.pingSeconds", with(|c| c.limits.ping_seconds = 60)),
+            (
+                "limits.messageBytes",
+                with(|c| {
+                    c.limits = Limits {
+                        message_bytes: 0,
+                        ..Limits::default()
+                    }
+                }),
+            ),
+            ("api.maxBodyBytes", with(|c| c.api.max_body_bytes = 0)),
+            (
+                "backplane.Redis",
+                with(|c| {
+                    c.cluster = "a/b".into();
+                    c.backplane = Backplane::Redis(RedisBackplane::default());
+                }),
+            ),
+            (
+                "cluster",
+                with(|c| {
+                    let url = "redis://localhost".into();
+                    c.backplane = Backplane::Redis(RedisBackplane {
+                        url,
+                        ..Default::default()
+                    });
+                }),
+            ),
+        ];
+        for (setting, config) in cases {
+            let found = problems(&config);
+            assert_eq!(found.len(), 1, "{setting}: {found:?}");
+            assert!(found[0].starts_with(setting), "{setting}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn tells_what_needs_a_restart() {
+        let old = Config::default();
+        assert!(frozen(&old, &with(|c| c.limits.subscriptions = 1)).is_empty());
+        assert!(frozen(&old, &with(|c| c.log = "debug".into())).is_empty());
+        let new = with(|c| {
+            c.node = "b".into();
+            c.listen.backlog = 1;
+        });
+        assert_eq!(frozen(&old, &new), ["node", "listen"]);
+        assert_eq!(effective(&old, new), old);
+    }
+
+    #[test]
+    fn a_change_of_any_file_asks_for_a_reading() {
+        let dir = std::env::temp_dir().join(format!("wse-settings-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&dir).unwrap();
+        let (file, key) = (dir.join("config"), dir.join("key"));
+        let keyed = format!(r#"{{"version":1,"api":{{"keyFiles":[{key:?}]}}}}"#);
+        let first = read(&file, &Watched::default());
+        assert!(first.outcome.is_err());
+        assert!(!first.watched.has_changed(&file));
+        let mut watched = first.watched;
+        for (path, content, fine) in [
+            (&file, r#"{"version":1}"#, true),
+            (&file, keyed.as_str(), false),
+            (&key, "secret", true),
+            (&key, "next", true),
+            (&file, "{", false),
+            (&key, "", false),
+            (&file, keyed.as_str(), false),
+            (&key, "last", true),
+        ] {
+            fs::write(path, content).unwrap();
+            assert!(watched.has_changed(&file), "{content}");
+            let reading = read(&file, &watched);
+            assert_eq!(reading.outcome.is_ok(), fine, "{content}");
+            watched = reading.watched;
+            assert!(!watched.has_changed(&file), "{content}");
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

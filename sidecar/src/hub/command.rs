@@ -1,0 +1,95 @@
+//! What other threads say to a reactor's hub, and the way there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::Settings;
+use super::control::{Question, Reply};
+use crate::backplane::{Interest, Position, Publication, State};
+
+/// Something for one reactor.
+#[derive(Debug)]
+pub enum Command {
+    /// A backend asks, through [`Fleet`](super::Fleet).
+    Ask {
+        /// What.
+        question: Arc<Question>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Reply>,
+    },
+    /// Every session is to leave.
+    Leave(Leave),
+    /// Publications of topics that this reactor has interest in, in order.
+    Publications(Vec<Publication>),
+    /// What became of interest that this reactor announced.
+    Settled(Vec<Settled>),
+    /// The configuration was read again.
+    Settings(Arc<Settings>),
+    /// The connection to the fleet was lost or is back.
+    State(State),
+    /// [`Command::Leave`] is taken back.
+    Stay,
+}
+
+/// When sessions are to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    /// When the window begins.
+    pub begin: Instant,
+    /// How long it is. Each session leaves at its own moment inside it.
+    pub window: Duration,
+    /// How long after its begin the sessions still here are closed at once.
+    pub deadline: Duration,
+}
+
+/// What became of one interest.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Which.
+    pub interest: Interest,
+    /// The reactor's number for this announcement of it.
+    pub announcement: u64,
+    /// How it is.
+    pub outcome: Outcome,
+}
+
+/// How the backplane took an interest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It is away, keeps the interest, and the outcome is told again when it is back.
+    Away,
+    /// What is published from now on arrives. The topic's head; None for a pattern.
+    Live(Option<Position>),
+    /// It will not.
+    Refused,
+}
+
+/// The way to one reactor, whatever runs on it.
+pub trait Inbox: Send + Sync + 'static {
+    /// Queues a command that weighs `bytes`.
+    ///
+    /// # Errors
+    /// Hands the command back when there is no room, or when the reactor has ended.
+    fn command(&self, command: Command, bytes: usize) -> Result<(), Command>;
+
+    /// Queues a command whatever the bound: for the few that must not be lost.
+    fn urge(&self, command: Command);
+
+    /// Ends when there is room again.
+    fn room(&self) -> crate::backplane::BoxFuture<()>;
+
+    /// Sessions of the reactor, with those on their way to it.
+    fn sessions(&self) -> usize;
+}
+
+/// Where a reactor's hub announces what it wants to receive. Called in the reactor's thread, in order;
+/// neither call waits.
+pub trait Announce: Send + Sync + 'static {
+    /// Wants these from now on. Each is answered by a [`Settled`] with its number.
+    fn want(&self, reactor: usize, interests: Vec<(Interest, u64)>);
+
+    /// Wants these no more.
+    fn release(&self, reactor: usize, interests: Vec<Interest>);
+}

@@ -1,0 +1,41 @@
+//! The WSE dialect: what the published clients speak (wse-protocol 1). In come whole messages from a
+//! reactor and commands from the hub's router; out go JSON text frames, close codes, and subscription
+//! changes for the hub. It knows no sockets, no Redis and no HTTP; everything but `dialect`,
+//! `delivery` and `gateway` is pure and takes time as an argument.
+//!
+//! - `inbound`, `meter`, `session`: reading, limiting and answering one client.
+//! - `text`, `code`: everything this side says by itself.
+//! - `delivery`, `dialect`: the hub's outbox and the reactor's handler.
+//! - `envelope`: what a backend's message must be to reach a client; the API calls it.
+//! - `gateway`: starts the reactors.
+//!
+//! How a process puts the rooms together:
+//!
+//! ```ignore
+//! let hub_metrics = hub::Metrics::new(&registry);
+//! let settings = Arc::new(hub::Settings::new(&config)?);
+//! let router = hub::Router::new(node.clone(), settings, hub_metrics.clone());
+//! let sink = Arc::new(router.clone());
+//! let backplane = Backplane::join(&config.backplane, &config.cluster, node, sink).await?;
+//! let metrics = protocol::Metrics::new(&registry);
+//! let gateway = Arc::new(protocol::start(&router, reactors, &hub_metrics, &metrics)?);
+//! let fleet = Fleet::new(router, backplane.clone());
+//! // `gateway` is the edge's `Reception`; `fleet` serves the API and the drain.
+//! // Reload: gateway.reload(Arc::new(hub::Settings::new(&config)?)).
+//! // End: fleet.leave(window, deadline); then gateway.stop(); then backplane.leave().await.
+//! ```
+
+pub mod code;
+mod delivery;
+mod dialect;
+pub mod envelope;
+mod gateway;
+mod inbound;
+mod meter;
+mod metrics;
+mod session;
+mod text;
+
+pub use self::dialect::{Dialect, Guest, State};
+pub use self::gateway::{Gateway, start};
+pub use self::metrics::Metrics;

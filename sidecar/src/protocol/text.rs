@@ -1,0 +1,203 @@
+//! What this side says by itself, as JSON text (wse-protocol 1.2, 1.6, 1.7, 1.10). `c` and `t` come
+//! first everywhere: the Python client looks for `"t":"PONG"` and `"t":"ping"` in the first 25
+//! characters. Nothing here has an `id` that repeats or a `ts` that can be old, because the clients
+//! drop messages by both (wse-protocol 1.5).
+
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::config::Limits;
+use crate::hub::{Ack, Action, ConnectionId};
+
+/// Writes to memory, which cannot fail.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => {
+        // A `Vec` takes everything.
+        let _ = write!($out, $($arg)*);
+    };
+}
+
+/// The protocol version that this side speaks at most (wse-protocol 1.2).
+const PROTOCOL_VERSION: u64 = 2;
+
+/// What the server can do. Only what is true: the clients act on `recovery` and `encryption`.
+/// `batching` says that a client may send `batch`.
+const FEATURES: &str = r#""compression":false,"encryption":false,"batching":true,"priority_queue":false,"recovery":false"#;
+
+/// The first message of a session.
+pub(super) fn server_ready(out: &mut Vec<u8>, id: &ConnectionId, user: &str, wall: SystemTime) {
+    let time = time(wall);
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"server_ready","p":{{"message":"ready","details":{{"version":1,"features":{{{FEATURES},"circuit_breaker":false,"rust_transport":true,"rust_jwt":true}},"connection_id":{},"server_time":"{time}","user_id":{}}}}},"id":"{}","ts":"{time}","seq":1,"v":1}}"#,
+        json(id.as_str()),
+        json(user),
+        uuid::Uuid::now_v7(),
+    );
+}
+
+/// The answer to `client_hello`.
+pub(super) fn server_hello(
+    out: &mut Vec<u8>,
+    id: &ConnectionId,
+    client_version: u64,
+    limits: &Limits,
+    wall: SystemTime,
+) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"server_hello","p":{{"server_version":"{}","protocol_version":{},"features":{{{FEATURES},"cluster":true,"msgpack":false}},"limits":{{"max_message_size":{}"#,
+        env!("CARGO_PKG_VERSION"),
+        client_version.clamp(1, PROTOCOL_VERSION),
+        limits.message_bytes,
+    );
+    // Without a limit there is no number to tell.
+    if limits.messages_per_second > 0 {
+        let rate = limits.messages_per_second;
+        put!(
+            out,
+            r#","rate_limit_capacity":{rate},"rate_limit_refill":{rate}"#
+        );
+    }
+    put!(
+        out,
+        r#"}},"ping_interval":{},"connection_id":{},"server_time":"{}"}},"v":1}}"#,
+        u64::from(limits.ping_seconds) * 1_000,
+        json(id.as_str()),
+        time(wall),
+    );
+}
+
+/// The answer to a `ping`; `echo` is the client's timestamp as it wrote it.
+pub(super) fn pong(out: &mut Vec<u8>, echo: &str, wall: SystemTime) {
+    let now = millis(wall);
+    let sent: f64 = echo.parse().unwrap_or(0.0);
+    let latency = (now as f64 - sent).max(0.0) as u64;
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"PONG","p":{{"client_timestamp":{echo},"server_timestamp":{now},"latency":{latency}}},"v":1}}"#
+    );
+}
+
+/// The server's own ping.
+pub(super) fn ping(out: &mut Vec<u8>, wall: SystemTime) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"ping","p":{{"server_time":"{}"}},"v":1}}"#,
+        time(wall)
+    );
+}
+
+/// The acknowledgement of a subscription change. It has no `recovery` map: the clients would take its
+/// positions as ground for a later recovery, and from a server that then announces
+/// `features.recovery` they would ask for everything since this acknowledgement, which they have
+/// received unstamped and could not recognize.
+pub(super) fn subscription_update(out: &mut Vec<u8>, ack: &Ack) {
+    let action = match ack.action {
+        Action::Subscribe => "subscribe",
+        Action::Unsubscribe => "unsubscribe",
+    };
+    let success = ack.failed.is_empty() || !ack.succeeded.is_empty();
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"subscription_update","p":{{"action":"{action}","success":{success},"success_topics":"#
+    );
+    list(out, ack.succeeded.iter().map(|topic| &**topic));
+    put!(out, r#","failed_topics":"#);
+    list(out, ack.failed.iter().map(|(topic, _)| &**topic));
+    put!(out, r#","recoverable":false,"recovered":false"#);
+    if ack.degraded {
+        put!(out, r#","degraded":true"#);
+    }
+    put!(out, r#"}},"v":1}}"#);
+}
+
+/// Names the topics that were not subscribed to, and why, one reason each.
+pub(super) fn subscription_failed(out: &mut Vec<u8>, ack: &Ack, message: &str) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"error","p":{{"code":"SUBSCRIPTION_FAILED","message":{},"recoverable":true,"topics":"#,
+        json(message)
+    );
+    list(out, ack.failed.iter().map(|(topic, _)| &**topic));
+    put!(out, r#","details":{{"topics":"#);
+    list(out, ack.failed.iter().map(|(topic, _)| &**topic));
+    put!(out, r#","reasons":"#);
+    list(out, ack.failed.iter().map(|(_, refused)| refused.reason()));
+    put!(out, r#"}}}},"v":1}}"#);
+}
+
+/// The answer to `sync_request`; `topics` is the client's list as it wrote it. The gateway keeps no
+/// state to send, but a client asks no second time before it has this.
+pub(super) fn snapshot_complete(out: &mut Vec<u8>, topics: &str) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"snapshot_complete","p":{{"topics":{topics},"count":0}},"v":1}}"#
+    );
+}
+
+/// Something went wrong with what the client sent.
+pub(super) fn error(out: &mut Vec<u8>, code: &str, message: &str, wall: SystemTime) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"error","p":{{"code":"{code}","message":{},"recoverable":true,"timestamp":"{}"}},"v":1}}"#,
+        json(message),
+        time(wall)
+    );
+}
+
+/// The client is not let in.
+pub(super) fn unauthenticated(out: &mut Vec<u8>, code: &str, message: &str, wall: SystemTime) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"error","p":{{"code":"{code}","message":{},"timestamp":"{}"}},"v":1}}"#,
+        json(message),
+        time(wall)
+    );
+}
+
+/// A message was dropped.
+pub(super) fn rate_limited(out: &mut Vec<u8>, retry_after: f64, wall: SystemTime) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"error","p":{{"code":"RATE_LIMITED","message":"too many messages: this one was dropped","recoverable":true,"retry_after":{:.3},"timestamp":"{}"}},"v":1}}"#,
+        retry_after.max(0.001),
+        time(wall)
+    );
+}
+
+/// Messages will soon be dropped.
+pub(super) fn rate_limit_warning(out: &mut Vec<u8>, remaining: u64, limit: u64) {
+    put!(
+        out,
+        r#"{{"c":"WSE","t":"rate_limit_warning","p":{{"current_rate":{},"limit":{limit},"remaining":{remaining},"retry_after":1.0}},"v":1}}"#,
+        limit.saturating_sub(remaining)
+    );
+}
+
+fn list<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a str>) {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        // Nor can a string be no JSON.
+        let _ = serde_json::to_writer(&mut *out, item);
+    }
+    out.push(b']');
+}
+
+/// A string in JSON's quotes.
+fn json(text: &str) -> String {
+    // A string cannot be no JSON.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+fn time(wall: SystemTime) -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_millis(wall)
+}
+
+fn millis(wall: SystemTime) -> u64 {
+    let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}

@@ -1,0 +1,16 @@
+//! The protocol, the hub and the reactors together over the memory backplane, with tokio-tungstenite
+//! as the client. Only the edge is missing: a thread answers the handshakes and hands the sockets
+//! over.
+
+#[path = "gateway/client.rs"]
+mod client;
+#[path = "gateway/drain.rs"]
+mod drain;
+#[path = "gateway/limits.rs"]
+mod limits;
+#[path = "gateway/pod.rs"]
+mod pod;
+#[path = "gateway/sessions.rs"]
+mod sessions;
+#[path = "gateway/topics.rs"]
+mod topics;

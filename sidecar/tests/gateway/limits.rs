@@ -1,0 +1,83 @@
+//! What a client may not do, and what it is told.
+
+use bytes::Bytes;
+use serde_json::json;
+use wse_sidecar::config::{Config, Limits};
+
+use crate::client::Client;
+use crate::pod::Pod;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_too_much_is_warned_and_then_told_what_was_dropped() {
+    let config = Config {
+        limits: Limits {
+            messages_per_second: 20,
+            ..Limits::default()
+        },
+        ..Config::default()
+    };
+    let pod = Pod::start(&config).await;
+    let mut client = Client::ready(&pod, "").await;
+    for _ in 0..60 {
+        client.send(r#"{"t":"typing","p":{}}"#).await;
+    }
+    let warning = client.json().await;
+    assert_eq!(warning["t"], "rate_limit_warning");
+    assert_eq!(warning["p"]["limit"], 20);
+    let error = client.json().await;
+    assert_eq!(error["p"]["code"], "RATE_LIMITED");
+    assert!(error["p"]["retry_after"].as_f64().unwrap() > 0.0);
+    let dropped = pod.counter("wse_inbound_messages_total", "rate_limited");
+    assert!(dropped >= 1.0, "{dropped}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn application_messages_are_counted_and_never_answered() {
+    let pod = Pod::start(&Config::default()).await;
+    let mut client = Client::ready(&pod, "").await;
+    for _ in 0..10 {
+        client
+            .send(r#"{"c":"U","t":"typing","p":{"a":1},"id":"x"}"#)
+            .await;
+    }
+    let batch = json!({"t": "batch", "p": {"count": 2, "messages": [
+        {"t": "typing", "p": {}}, {"t": "subscription_update", "p": {"action": "subscribe", "topics": ["chat.1"]}}
+    ]}});
+    client.send(batch.to_string()).await;
+    assert_eq!(
+        client.json().await["p"]["success_topics"],
+        json!(["chat.1"])
+    );
+    client.nothing_came().await;
+    assert_eq!(
+        pod.counter("wse_inbound_messages_total", "no_backend"),
+        11.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_understood_is_told_once_a_second_and_harms_nothing() {
+    let pod = Pod::start(&Config::default()).await;
+    for (bad, code) in [
+        (&b"{\"t\":"[..], "INVALID_MESSAGE"),
+        (b"C:\x78\x01", "PROTOCOL_ERROR"),
+        (b"\xff\xfe", "INVALID_MESSAGE"),
+        (b"{}", "PROTOCOL_ERROR"),
+        (
+            b"{\"t\":\"subscription_update\",\"p\":{\"action\":\"subscribe\",\"topics\":[1]}}",
+            "PROTOCOL_ERROR",
+        ),
+    ] {
+        let mut client = Client::ready(&pod, "").await;
+        client.send(Bytes::copy_from_slice(bad)).await;
+        let error = client.json().await;
+        assert_eq!(error["p"]["code"], code, "{error}");
+        client.send(Bytes::copy_from_slice(bad)).await;
+        client.nothing_came().await;
+    }
+    assert_eq!(pod.counter("wse_inbound_messages_total", "malformed"), 8.0);
+    assert_eq!(
+        pod.counter("wse_inbound_messages_total", "unsupported"),
+        2.0
+    );
+}
