@@ -27,11 +27,14 @@ pub(super) enum Seen {
     Resume,
 }
 
+/// What a test does when an alarm goes off.
+pub(super) type AtAlarm = Box<dyn FnMut(SessionId, &mut Context)>;
+
 /// Writes down what it is told, and does to each message what the test says.
 pub(super) struct Recorder {
     pub(super) seen: Vec<Seen>,
     pub(super) answer: fn(SessionId, &[u8], &mut Context) -> Reply,
-    pub(super) at_alarm: Box<dyn FnMut(SessionId, &mut Context)>,
+    pub(super) at_alarm: AtAlarm,
 }
 
 impl Handler for Recorder {
