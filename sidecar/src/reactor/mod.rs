@@ -22,6 +22,7 @@ mod lifecycle;
 mod queue;
 mod receive;
 mod sessions;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod turn;

@@ -222,10 +222,7 @@ fn send_batch(cx: &mut Context, id: SessionId, buffer: &[u8], batch: &mut Batch)
     if replies.is_empty() || connection.phase == Phase::Gone {
         return;
     }
-    let sent = match connection.writable {
-        true => connection.send(replies),
-        false => Ok(0),
-    };
+    let sent = connection.send(replies);
     if let Ok(sent) = sent {
         connection.queue.prepend(&replies[sent..]);
     }

@@ -30,12 +30,12 @@ pub(super) struct Reactor<H: Handler> {
     pub(super) cx: Context,
     pub(super) buffer: Buffer,
     pub(super) poll: Poll,
-    inbox: Arc<Inbox<H::Accept, H::Command>>,
+    pub(super) inbox: Arc<Inbox<H::Accept, H::Command>>,
     next_generation: u32,
     /// Lists whose memory is used again each turn.
     items: Vec<Item<H::Accept, H::Command>>,
     due: Vec<u32>,
-    dirty: Vec<SessionId>,
+    pub(super) dirty: Vec<SessionId>,
 }
 
 impl<H: Handler> Reactor<H> {
@@ -166,6 +166,10 @@ impl<H: Handler> Reactor<H> {
             let Some(connection) = self.cx.connections.get(index as usize) else {
                 continue;
             };
+            // Set anew by the alarm of another session, which may also have closed this one.
+            if self.cx.wheel.is_set(index) {
+                continue;
+            }
             let id = connection.id;
             match connection.phase {
                 Phase::Open => {
@@ -233,73 +237,6 @@ impl<H: Handler> Reactor<H> {
             let taken = self.buffer.fill(rest);
             rest = &rest[taken..];
             self.deliver(id, taken);
-        }
-    }
-
-    /// Writes what is queued, once a session, and stops or resumes reading by what is left.
-    fn settle(&mut self) {
-        self.hide_closing();
-        let mut dirty = mem::replace(&mut self.cx.dirty, mem::take(&mut self.dirty));
-        for id in dirty.drain(..) {
-            if let Some(connection) = self.cx.connection_mut(id) {
-                connection.in_dirty = false;
-                self.cx.flush(id);
-                self.cx.count_queued(id);
-                self.cx.wind_up(id);
-                self.pace(id);
-            }
-        }
-        self.dirty = dirty;
-    }
-
-    fn pace(&mut self, id: SessionId) {
-        let bound = self.cx.options.outbound_bytes;
-        let Some(connection) = self.cx.connection_mut(id) else {
-            return;
-        };
-        let queued = connection.queue.bytes();
-        let unfinished = queued > 0 && connection.writable && connection.phase != Phase::Gone;
-        if unfinished {
-            self.cx.mark_dirty(id);
-        }
-        let Some(connection) = self.cx.open(id) else {
-            return;
-        };
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if !connection.paused && queued > bound / 2 {
-            connection.paused = true;
-            self.handler.pause(id, session, &mut self.cx);
-        } else if connection.paused && queued == 0 {
-            connection.paused = false;
-            self.cx.mark_ready(id);
-            self.handler.resume(id, session, &mut self.cx);
-        }
-    }
-
-    /// Tells the handler the ends of sessions, and removes the connections that are done.
-    fn reap(&mut self) {
-        self.hide_closing();
-        while !self.cx.over.is_empty() {
-            for (id, closed) in mem::take(&mut self.cx.over) {
-                self.cx.counters.count_closed(closed);
-                if let Some(session) = self.sessions.remove(id) {
-                    self.handler.close(id, session, closed, &mut self.cx);
-                }
-            }
-            self.hide_closing();
-        }
-        for id in mem::take(&mut self.cx.gone) {
-            if self.cx.remove(id) {
-                self.inbox.session_gone();
-            }
-        }
-    }
-
-    fn hide_closing(&mut self) {
-        for id in self.cx.closing.drain(..) {
-            self.sessions.set_closing(id);
         }
     }
 }

@@ -68,6 +68,12 @@ impl Wheel {
         self.occupied[slot / 64] |= 1 << (slot % 64);
     }
 
+    /// Whether the alarm of an index is set.
+    pub(super) fn is_set(&self, index: u32) -> bool {
+        let node = self.nodes.get(index as usize);
+        node.is_some_and(|node| node.tick.is_some())
+    }
+
     /// Unsets it, if it is set.
     pub(super) fn unset(&mut self, index: u32) {
         let Some(node) = self.nodes.get_mut(index as usize) else {

@@ -3,10 +3,10 @@
 use std::mem;
 use std::ops::Range;
 
-use super::header::{ClientHeader, Header, Opcode, Violation};
+use super::header::{ClientHeader, Header, Opcode};
 use super::mask::unmask;
 use super::message::{Assembled, Partial};
-use super::{Kind, close, utf8};
+use super::{Kind, Violation, close, utf8};
 
 /// The server's side of one connection. It holds bytes only while a frame or a message is split
 /// across pieces of input; an idle connection holds none.

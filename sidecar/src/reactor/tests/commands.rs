@@ -57,6 +57,25 @@ fn a_closing_session_has_no_alarm() {
 }
 
 #[test]
+fn a_session_that_anothers_alarm_closes_keeps_its_close_handshake() {
+    let mut rig = Rig::new(Options::default());
+    let (first, _first) = rig.connect(b"");
+    let (second, _second) = rig.connect(b"");
+    let at = Some(rig.now + Duration::from_secs(1));
+    rig.reactor.cx.alarm(first, at);
+    rig.reactor.cx.alarm(second, at);
+    rig.reactor.handler.at_alarm = Box::new(move |id, cx| {
+        cx.close(if id == first { second } else { first }, 4300, "");
+    });
+    rig.now += Duration::from_secs(2);
+    rig.turn();
+    assert_eq!((rig.closed(), rig.inbox.sessions()), (vec![], 2));
+    rig.now += Duration::from_secs(6);
+    rig.turn();
+    assert_eq!(rig.closed().len(), 1);
+}
+
+#[test]
 fn an_idle_loop_waits() {
     let mut rig = Rig::new(Options::default());
     let (id, mut client) = rig.connect(b"");

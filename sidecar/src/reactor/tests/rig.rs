@@ -27,10 +27,14 @@ pub(super) enum Seen {
     Resume,
 }
 
+/// What a test does when an alarm goes off.
+pub(super) type AtAlarm = Box<dyn FnMut(SessionId, &mut Context)>;
+
 /// Writes down what it is told, and does to each message what the test says.
 pub(super) struct Recorder {
     pub(super) seen: Vec<Seen>,
     pub(super) answer: fn(SessionId, &[u8], &mut Context) -> Reply,
+    pub(super) at_alarm: AtAlarm,
 }
 
 impl Handler for Recorder {
@@ -55,8 +59,9 @@ impl Handler for Recorder {
         (self.answer)(id, message.payload, cx)
     }
 
-    fn alarm(&mut self, id: SessionId, _: &mut SessionId, _: &mut Context) {
+    fn alarm(&mut self, id: SessionId, _: &mut SessionId, cx: &mut Context) {
         self.seen.push(Seen::Alarm(id));
+        (self.at_alarm)(id, cx);
     }
 
     fn pause(&mut self, _: SessionId, _: &mut SessionId, _: &mut Context) {
@@ -93,6 +98,7 @@ impl Rig {
         let handler = Recorder {
             seen: Vec::new(),
             answer: |_, _, _| Reply::InPlace,
+            at_alarm: Box::new(|_, _| {}),
         };
         Self {
             reactor: Reactor::new(poll, Arc::clone(&inbox), options, handler),
