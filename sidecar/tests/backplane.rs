@@ -7,6 +7,8 @@
 mod away;
 #[path = "backplane/bounds.rs"]
 mod bounds;
+#[path = "backplane/catch_up.rs"]
+mod catch_up;
 #[path = "backplane/cluster.rs"]
 mod cluster;
 #[path = "backplane/control.rs"]

@@ -32,6 +32,8 @@ pub(crate) struct Log {
     states: Mutex<Vec<State>>,
     /// While true nothing is taken.
     pub(crate) shut: AtomicBool,
+    /// While true taking needs some time.
+    pub(crate) slow: AtomicBool,
     /// While true no control request is answered.
     pub(crate) mute: AtomicBool,
     /// Times that something was given while it was not taking.
@@ -49,6 +51,9 @@ impl Sink for LogSink {
                 sleep(Duration::from_millis(2)).await;
             }
             log.publications.lock().unwrap().extend(publications);
+            if log.slow.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(20)).await;
+            }
         })
     }
 

@@ -122,7 +122,7 @@ impl Reader<'_> {
             {
                 continue;
             }
-            match self.fill_by_place(topic, after.offset, head.offset).await {
+            match self.fill_by_place(topic, after.offset, head).await {
                 Err(Fault::Refused(reason)) => {
                     self.lose(1, topic);
                     tracing::warn!(%topic, reason, "the history could not be read");
@@ -130,6 +130,9 @@ impl Reader<'_> {
                 result => result?,
             }
         }
+        let keys = &self.core.keys;
+        let caught_up = &mut self.routes.caught_up;
+        caught_up.retain(|topic, _| keys.partition(topic) != k);
         self.routes.partitions[usize::from(k)].skip_to(head);
         self.flush_if_full().await;
         Ok(())
@@ -156,7 +159,17 @@ impl Reader<'_> {
     }
 
     /// Delivers a topic's publications whose place in the partition lies in `(after, until]`.
-    async fn fill_by_place(&mut self, topic: &Topic, after: u64, until: u64) -> Result<(), Fault> {
+    async fn fill_by_place(
+        &mut self,
+        topic: &Topic,
+        after: u64,
+        until: Position,
+    ) -> Result<(), Fault> {
+        let caught_up = self.routes.caught_up.get(topic);
+        let after = match caught_up {
+            Some(place) if place.epoch == until.epoch => after.max(place.offset),
+            _ => after,
+        };
         let (mut from, reaches) = self.core.since(self.session, topic, after).await?;
         if !reaches {
             self.lose(1, topic);
@@ -173,9 +186,14 @@ impl Reader<'_> {
                 if place <= after {
                     continue;
                 }
-                if place > until {
+                if place > until.offset {
                     return Ok(());
                 }
+                let place = Position {
+                    offset: place,
+                    ..until
+                };
+                self.routes.caught_up.insert(topic.clone(), place);
                 // A topic that is subscribed by name too keeps its own count.
                 let tracker = self.routes.topics.get_mut(topic);
                 let twice = tracker.is_some_and(|own| own.offer(at) == Verdict::Duplicate);

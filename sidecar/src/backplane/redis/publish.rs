@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::attempt::{Answer, Done};
 use super::session::{Fault, Session};
@@ -28,7 +28,12 @@ const PAYLOAD_BYTES: usize = 64 << 20;
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Bytes that wait for a session, until it is dropped.
-struct Held<'a>(&'a Core, usize);
+struct Held<'a> {
+    core: &'a Core,
+    bytes: usize,
+    /// With those that waited before it.
+    all: usize,
+}
 
 impl Redis {
     pub(in crate::backplane) async fn publish(
@@ -71,9 +76,13 @@ impl Core {
         let mut in_hand: Option<u32> = None;
         let mut reason = "Redis cannot be reached".to_owned();
         loop {
-            let give_up = |reason: String| match in_hand {
-                Some(_) => Error::Uncertain,
-                None => Error::Away(reason),
+            let give_up = async |error: Error| {
+                if in_hand.is_none() {
+                    return Err(error);
+                }
+                // A call that waits somewhere may still run until then, and must not after the answer.
+                sleep_until(deadline).await;
+                Err(Error::Uncertain)
             };
             let present = sessions.borrow_and_update().clone();
             let session = match present {
@@ -82,20 +91,23 @@ impl Core {
                     return Ok(self.deliver_here(publish).await);
                 }
                 None => {
-                    let Some(_held) = self.hold(&publish) else {
-                        return Err(give_up("too many publishes wait for Redis".to_owned()));
-                    };
+                    let held = self.hold(&publish);
+                    if held.is_too_much() && in_hand.is_none() {
+                        let why = "too many publishes wait for Redis";
+                        return Err(Error::Away(why.to_owned()));
+                    }
                     match timeout_at(held_until, next(&mut sessions)).await {
                         Ok(Some(())) => continue,
-                        Ok(None) => return Err(left()),
-                        Err(_) => return Err(give_up(reason)),
+                        Ok(None) => return give_up(left()).await,
+                        Err(_) => return give_up(Error::Away(reason)).await,
                     }
                 }
             };
             if place.is_none() {
                 let Ok(free) = timeout_at(deadline, self.windows[usize::from(k)].place()).await
                 else {
-                    return Err(give_up("too many publishes are under way".to_owned()));
+                    let why = "too many publishes are under way";
+                    return Err(Error::Away(why.to_owned()));
                 };
                 place = Some(free);
             }
@@ -115,14 +127,11 @@ impl Core {
                 Ok(Answer::Unreplicated) => return Err(Error::Unreplicated),
                 Ok(Answer::Unsure) | Err(_) => return Err(Error::Uncertain),
                 Ok(Answer::Fault(Fault::Refused(reason))) => {
-                    return Err(match in_hand {
-                        Some(_) => Error::Uncertain,
-                        None => Error::Refused(reason),
-                    });
+                    return give_up(Error::Refused(reason)).await;
                 }
                 Ok(Answer::Fault(Fault::Later(why))) => {
                     if Instant::now() + RETRY >= deadline {
-                        return Err(give_up(why));
+                        return give_up(Error::Away(why)).await;
                     }
                     reason = why;
                     sleep(RETRY).await;
@@ -154,27 +163,34 @@ impl Core {
         Done::Local
     }
 
-    /// None when too much is held already.
-    fn hold(&self, publish: &Publish) -> Option<Held<'_>> {
+    fn hold(&self, publish: &Publish) -> Held<'_> {
         let bytes = publish.payload.len() + publish.topic.as_str().len();
         let before = self.held_bytes.fetch_add(bytes, Ordering::AcqRel);
-        let held = Held(self, bytes);
-        held.gauge(before + bytes);
-        (before + bytes <= self.config.hold_bytes).then_some(held)
+        let held = Held {
+            core: self,
+            bytes,
+            all: before + bytes,
+        };
+        held.gauge(held.all);
+        held
     }
 }
 
 impl Held<'_> {
+    fn is_too_much(&self) -> bool {
+        self.all > self.core.config.hold_bytes
+    }
+
     fn gauge(&self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.0.metrics.held_bytes.set(bytes);
+        self.core.metrics.held_bytes.set(bytes);
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let before = self.0.held_bytes.fetch_sub(self.1, Ordering::AcqRel);
-        self.gauge(before - self.1);
+        let before = self.core.held_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.gauge(before - self.bytes);
     }
 }
 
