@@ -4,6 +4,8 @@
 //! change waits while an earlier one waits for the backplane. So what a session is subscribed to
 //! never changes under a pending subscription, and its acknowledgements come in order.
 
+use hashbrown::HashSet;
+
 use super::command::{Outcome, Settled};
 use super::entry::{Entry, Phase, Subscriber, is_after};
 use super::local::Hub;
@@ -113,6 +115,7 @@ impl Hub {
             had: Vec::new(),
             failed: Vec::new(),
         };
+        let mut asked: HashSet<Interest> = HashSet::new();
         for text in topics {
             let Some(interest) = parse(&text, limits.topic_bytes.into()) else {
                 request.failed.push((text, Refused::Invalid));
@@ -122,7 +125,7 @@ impl Hub {
                 Interest::Pattern(pattern) => session.patterns.contains(pattern),
                 Interest::Topic(topic) => session.topics.contains(topic),
             };
-            if has || request.wanted.iter().any(|(wanted, _)| *wanted == interest) {
+            if has || asked.contains(&interest) {
                 request.had.push(text);
             } else if !permits(&session.profile.identity.grants, &interest) {
                 request.failed.push((text, Refused::NotPermitted));
@@ -130,6 +133,7 @@ impl Hub {
                 request.failed.push((text, Refused::Limit));
             } else {
                 room -= 1;
+                asked.insert(interest.clone());
                 request.wanted.push((interest, text));
             }
         }
@@ -401,12 +405,12 @@ impl Hub {
         });
         entry.subscribers.insert(key, subscriber);
         self.subscriptions += 1;
-        session.patterns.push(pattern);
+        session.patterns.insert(pattern);
         self.deliver_held(key, held, out);
     }
 
     /// Sends one session what was held for it.
-    fn deliver_held(&mut self, key: SessionKey, held: Vec<Publication>, out: &mut impl Outbox) {
+    fn deliver_held(&self, key: SessionKey, held: Vec<Publication>, out: &mut impl Outbox) {
         let Some(session) = self.sessions.get(&key) else {
             return;
         };
@@ -456,9 +460,7 @@ impl Hub {
                     }
                 }
                 Interest::Pattern(pattern) => {
-                    let place = session.patterns.iter().position(|has| has == pattern);
-                    if let Some(place) = place {
-                        session.patterns.swap_remove(place);
+                    if session.patterns.remove(pattern) {
                         self.subscriptions -= 1;
                         self.leave_pattern(key, pattern, &mut idle);
                     }

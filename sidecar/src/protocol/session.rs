@@ -20,12 +20,8 @@ const COMPLAINT: Duration = Duration::from_secs(1);
 /// Topics in one message, unless a session may have more.
 const TOPICS: usize = 4_096;
 
-/// What the clock says: for durations, and for people.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) at: Instant,
-    pub(super) wall: SystemTime,
-}
+/// Longest timestamp of a client's heartbeat that is sent back.
+const STAMP: usize = 32;
 
 /// What a session wants done.
 pub(super) trait Effects {
@@ -46,6 +42,9 @@ pub(super) trait Effects {
 
     /// Count a warning.
     fn count_warning(&mut self);
+
+    /// The time for people.
+    fn wall(&self) -> SystemTime;
 }
 
 /// When a session is to leave.
@@ -80,21 +79,21 @@ impl Session {
         id: ConnectionId,
         expires_at: Option<SystemTime>,
         spread: f64,
-        now: Now,
+        (now, wall): (Instant, SystemTime),
         limits: &Limits,
     ) -> Self {
         let expires = expires_at.and_then(|at| {
-            let left = at.duration_since(now.wall).unwrap_or_default();
-            now.at.checked_add(left)
+            let left = at.duration_since(wall).unwrap_or_default();
+            now.checked_add(left)
         });
         Self {
             id,
-            last_message: now.at,
-            next_ping: now.at + ping_period(limits).mul_f64(0.5 + spread / 2.0),
+            last_message: now,
+            next_ping: now + ping_period(limits).mul_f64(0.5 + spread / 2.0),
             expires,
             leaving: None,
             is_paused: false,
-            meter: Meter::new(now.at),
+            meter: Meter::new(now),
             complained: None,
             limited: None,
             warned: None,
@@ -106,11 +105,11 @@ impl Session {
         &mut self,
         kind: Kind,
         payload: &[u8],
-        now: Now,
+        now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) {
-        self.last_message = now.at;
+        self.last_message = now;
         if !self.admit(payload.len(), now, limits, fx) {
             return;
         }
@@ -135,11 +134,11 @@ impl Session {
     /// The alarm went off: does what is due, and returns when it is to go off again.
     pub(super) fn alarm(
         &mut self,
-        now: Now,
+        now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) -> Option<Instant> {
-        let is_due = |at: Instant| at <= now.at;
+        let is_due = |at: Instant| at <= now;
         if self.leaving.is_some_and(|leaving| is_due(leaving.deadline)) {
             fx.abort();
             return None;
@@ -162,16 +161,17 @@ impl Session {
             return None;
         }
         if is_due(self.next_ping) {
-            fx.send(|out| text::ping(out, now.wall));
-            self.next_ping = now.at + ping_period(limits);
+            let wall = fx.wall();
+            fx.send(|out| text::ping(out, wall));
+            self.next_ping = now + ping_period(limits);
         }
         Some(self.next_alarm(now, limits))
     }
 
     /// When the alarm is to go off. Asked again after a reload, after [`Session::leave`] and
     /// [`Session::stay`].
-    pub(super) fn next_alarm(&mut self, now: Now, limits: &Limits) -> Instant {
-        self.next_ping = self.next_ping.min(now.at + ping_period(limits));
+    pub(super) fn next_alarm(&mut self, now: Instant, limits: &Limits) -> Instant {
+        self.next_ping = self.next_ping.min(now + ping_period(limits));
         let leaves = self.leaving.map(|leaving| leaving.at.min(leaving.deadline));
         [Some(self.next_ping), leaves, self.expires]
             .into_iter()
@@ -190,13 +190,13 @@ impl Session {
     }
 
     /// The reactor stops or begins to read from it.
-    pub(super) fn pause(&mut self, is_paused: bool, now: Now) {
+    pub(super) fn pause(&mut self, is_paused: bool, now: Instant) {
         self.is_paused = is_paused;
-        self.last_message = now.at;
+        self.last_message = now;
     }
 
     /// Reads one message of a frame, or of a batch.
-    fn read(&mut self, json: &[u8], now: Now, limits: &Limits, fx: &mut impl Effects) {
+    fn read(&mut self, json: &[u8], now: Instant, limits: &Limits, fx: &mut impl Effects) {
         match inbound::parse(json, limits.json_depth) {
             Err(malformed) => {
                 fx.count(Outcome::Malformed);
@@ -214,7 +214,7 @@ impl Session {
     fn unpack(
         &mut self,
         payload: Option<&RawValue>,
-        now: Now,
+        now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) {
@@ -250,21 +250,28 @@ impl Session {
         }
     }
 
-    fn handle(&mut self, inbound: &Inbound<'_>, now: Now, limits: &Limits, fx: &mut impl Effects) {
+    fn handle(
+        &mut self,
+        inbound: &Inbound<'_>,
+        now: Instant,
+        limits: &Limits,
+        fx: &mut impl Effects,
+    ) {
         let payload = inbound.payload;
         match &*inbound.kind {
             "PING" | "ping" => {
                 let echo =
                     number(payload, "timestamp").or_else(|| number(payload, "client_timestamp"));
-                fx.send(|out| text::pong(out, echo.unwrap_or("0"), now.wall));
+                let wall = fx.wall();
+                fx.send(|out| text::pong(out, echo.unwrap_or("0"), wall));
             }
             "client_hello" => {
                 let version = number(payload, "protocol_version");
                 let version = version
                     .and_then(|version| version.parse().ok())
                     .unwrap_or(1);
-                let id = &self.id;
-                fx.send(|out| text::server_hello(out, id, version, limits, now.wall));
+                let (id, wall) = (&self.id, fx.wall());
+                fx.send(|out| text::server_hello(out, id, version, limits, wall));
             }
             "subscription" | "subscription_update" => {
                 return self.subscription(payload, now, limits, fx);
@@ -293,7 +300,7 @@ impl Session {
     fn subscription(
         &mut self,
         payload: Option<&RawValue>,
-        now: Now,
+        now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) {
@@ -327,11 +334,17 @@ impl Session {
     }
 
     /// Whether a message of so many bytes may be looked at.
-    fn admit(&mut self, bytes: usize, now: Now, limits: &Limits, fx: &mut impl Effects) -> bool {
-        match self.meter.take(bytes, now.at, limits) {
+    fn admit(
+        &mut self,
+        bytes: usize,
+        now: Instant,
+        limits: &Limits,
+        fx: &mut impl Effects,
+    ) -> bool {
+        match self.meter.take(bytes, now, limits) {
             Verdict::Fine => true,
             Verdict::Low { remaining, limit } => {
-                if is_time(&mut self.warned, now.at) {
+                if is_time(&mut self.warned, now) {
                     fx.count_warning();
                     fx.send(|out| text::rate_limit_warning(out, remaining, limit));
                 }
@@ -339,8 +352,9 @@ impl Session {
             }
             Verdict::Over { retry_after } => {
                 fx.count(Outcome::RateLimited);
-                if is_time(&mut self.limited, now.at) {
-                    fx.send(|out| text::rate_limited(out, retry_after, now.wall));
+                if is_time(&mut self.limited, now) {
+                    let wall = fx.wall();
+                    fx.send(|out| text::rate_limited(out, retry_after, wall));
                 }
                 false
             }
@@ -353,9 +367,10 @@ impl Session {
     }
 
     /// Tells the client of a mistake.
-    fn complain(&mut self, (code, message): (&str, &str), now: Now, fx: &mut impl Effects) {
-        if is_time(&mut self.complained, now.at) {
-            fx.send(|out| text::error(out, code, message, now.wall));
+    fn complain(&mut self, (code, message): (&str, &str), now: Instant, fx: &mut impl Effects) {
+        if is_time(&mut self.complained, now) {
+            let wall = fx.wall();
+            fx.send(|out| text::error(out, code, message, wall));
         }
     }
 }
@@ -372,8 +387,8 @@ fn is_time(last: &mut Option<Instant>, now: Instant) -> bool {
 /// A number of the payload, as the client wrote it.
 fn number<'a>(payload: Option<&'a RawValue>, name: &str) -> Option<&'a str> {
     let text = inbound::field(payload, name)?.get();
-    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
-        .then_some(text)
+    let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    (is_number && text.len() <= STAMP).then_some(text)
 }
 
 /// Frames that published servers and clients may agree on and this side never does
@@ -390,6 +405,9 @@ fn answer_legacy(payload: &[u8], fx: &mut impl Effects) -> bool {
         Some(rest) => ("WSE:", rest),
         None => ("", payload),
     };
+    if rest.len() > b"PING:".len() + STAMP {
+        return false;
+    }
     if let Some(stamp) = rest.strip_prefix(b"PING:") {
         fx.send(|out| {
             out.extend_from_slice(prefix.as_bytes());
@@ -420,3 +438,6 @@ fn ping_period(limits: &Limits) -> Duration {
 fn idle_period(limits: &Limits) -> Duration {
     Duration::from_secs(limits.idle_seconds.max(1).into())
 }
+
+#[cfg(test)]
+mod tests;
