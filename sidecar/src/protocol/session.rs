@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::value::RawValue;
 
 use super::code;
+use super::frame;
 use super::inbound::{self, Inbound, Malformed};
 use super::meter::{Meter, Verdict};
 use super::metrics::Outcome;
@@ -19,9 +20,6 @@ const COMPLAINT: Duration = Duration::from_secs(1);
 
 /// Topics in one message, unless a session may have more.
 const TOPICS: usize = 4_096;
-
-/// Longest timestamp of a client's heartbeat that is sent back.
-const STAMP: usize = 32;
 
 /// What a session wants done.
 pub(super) trait Effects {
@@ -64,6 +62,8 @@ pub(super) struct Session {
     next_ping: Instant,
     expires: Option<Instant>,
     leaving: Option<Leaving>,
+    /// It was closed for abuse; the rest of a batch is not looked at.
+    is_over: bool,
     /// The reactor does not read from it because it does not read.
     is_paused: bool,
     meter: Meter,
@@ -92,6 +92,7 @@ impl Session {
             next_ping: now + ping_period(limits).mul_f64(0.5 + spread / 2.0),
             expires,
             leaving: None,
+            is_over: false,
             is_paused: false,
             meter: Meter::new(now),
             complained: None,
@@ -114,7 +115,7 @@ impl Session {
             return;
         }
         match kind {
-            Kind::Binary if is_encoded(payload) => {
+            Kind::Binary if frame::is_encoded(payload) => {
                 fx.count(Outcome::Unsupported);
                 let told = (
                     "PROTOCOL_ERROR",
@@ -126,8 +127,15 @@ impl Session {
                 fx.count(Outcome::Malformed);
                 self.complain(Malformed::Json.told(), now, fx);
             }
-            Kind::Text if answer_legacy(payload, fx) => fx.count(Outcome::Handled),
-            Kind::Binary | Kind::Text => self.read(without_prefix(payload), now, limits, fx),
+            Kind::Text if let Some(answer) = frame::heartbeat(payload) => {
+                fx.count(Outcome::Handled);
+                if let Some((prefix, stamp)) = answer {
+                    fx.send(|out| text::legacy_pong(out, prefix, stamp));
+                }
+            }
+            Kind::Binary | Kind::Text => {
+                self.read(frame::without_prefix(payload), now, limits, fx);
+            }
         }
     }
 
@@ -233,6 +241,9 @@ impl Session {
         for (index, message) in messages.into_iter().enumerate() {
             // The first was paid for with the frame.
             if index > 0 && !self.admit(0, now, limits, fx) {
+                if self.is_over {
+                    return;
+                }
                 continue;
             }
             match inbound::parse(message.get().as_bytes(), limits.json_depth) {
@@ -360,6 +371,7 @@ impl Session {
             }
             Verdict::Abuse => {
                 fx.count(Outcome::RateLimited);
+                self.is_over = true;
                 fx.close(code::RATE_LIMITED, "rate limit exceeded");
                 false
             }
@@ -388,47 +400,7 @@ fn is_time(last: &mut Option<Instant>, now: Instant) -> bool {
 fn number<'a>(payload: Option<&'a RawValue>, name: &str) -> Option<&'a str> {
     let text = inbound::field(payload, name)?.get();
     let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    (is_number && text.len() <= STAMP).then_some(text)
-}
-
-/// Frames that published servers and clients may agree on and this side never does
-/// (wse-protocol 1.4).
-fn is_encoded(payload: &[u8]) -> bool {
-    [b"C:", b"E:", b"M:"]
-        .iter()
-        .any(|prefix| payload.starts_with(*prefix))
-}
-
-/// Answers a heartbeat of the old form `PING:<ms>`, and swallows its answer.
-fn answer_legacy(payload: &[u8], fx: &mut impl Effects) -> bool {
-    let (prefix, rest) = match payload.strip_prefix(b"WSE:") {
-        Some(rest) => ("WSE:", rest),
-        None => ("", payload),
-    };
-    if rest.len() > b"PING:".len() + STAMP {
-        return false;
-    }
-    if let Some(stamp) = rest.strip_prefix(b"PING:") {
-        fx.send(|out| {
-            out.extend_from_slice(prefix.as_bytes());
-            out.extend_from_slice(b"PONG:");
-            out.extend_from_slice(stamp);
-        });
-        return true;
-    }
-    rest.starts_with(b"PONG:")
-}
-
-/// The JSON text behind an old category prefix.
-fn without_prefix(payload: &[u8]) -> &[u8] {
-    for prefix in [&b"WSE"[..], b"S", b"U"] {
-        if let Some(rest) = payload.strip_prefix(prefix)
-            && rest.first() == Some(&b'{')
-        {
-            return rest;
-        }
-    }
-    payload
+    (is_number && text.len() <= frame::STAMP_BYTES).then_some(text)
 }
 
 fn ping_period(limits: &Limits) -> Duration {
