@@ -46,7 +46,7 @@ impl Bench {
     }
 
     /// Interests announced since the last call, with their numbers; and those released.
-    fn announced(&mut self) -> (Vec<(Interest, u64)>, Vec<Interest>) {
+    fn announced(&self) -> (Vec<(Interest, u64)>, Vec<Interest>) {
         let (mut wanted, mut released) = (Vec::new(), Vec::new());
         for announcement in self.announcements.0.lock().unwrap().drain(..) {
             match announcement {
@@ -278,4 +278,23 @@ fn a_session_that_covers_a_topic_by_pattern_loses_nothing_when_it_names_it() {
     bench.publish("a.1", 9);
     bench.publish("a.1", 10);
     assert_eq!(bench.log(0)[3..], [message("a.1", 9), message("a.1", 10)]);
+}
+
+#[test]
+fn what_this_pod_published_alone_before_a_subscription_in_the_same_turn_is_not_for_it() {
+    let mut bench = Bench::new(Limits::default());
+    bench.subscribe(0, &["a.1"]);
+    bench.answer_all(|_| Outcome::Away);
+    // Without a position only the place in the turn's batch tells what came before.
+    let local = |offset| Publication {
+        topic: Topic::trusted("a.1"),
+        position: None,
+        payload: Bytes::from(format!("a.1#{offset}")),
+    };
+    bench.hub.publish(vec![local(1)], &mut bench.out);
+    bench.subscribe(2, &["a.1"]);
+    bench.hub.publish(vec![local(2)], &mut bench.out);
+    bench.hub.turn(&mut bench.out);
+    assert_eq!(bench.log(0)[2..], [message("a.1", 1), message("a.1", 2)]);
+    assert_eq!(bench.log(2)[2..], [message("a.1", 2)]);
 }
