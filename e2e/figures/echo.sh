@@ -22,6 +22,7 @@ cpu() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 # One round: appends "messages-per-second cpu-microseconds-per-message" to the server's file.
 round() {
     local name=$1 connections=$2 bytes=$3 address before after
+    rm -f "$work/address"
     taskset -c 0 "$target/$name" 127.0.0.1:0 >"$work/address" &
     server=$!
     until [ -s "$work/address" ]; do sleep 0.05; done

@@ -41,9 +41,8 @@ pub(super) struct Connection {
     pub(super) writable: bool,
     /// Not read from, because its queue is long.
     pub(super) paused: bool,
-    /// Its messages are being handed over: replies may lie in the receive buffer that must go out
-    /// before anything in the queue.
-    pub(super) delivering: bool,
+    /// Replies lie in the receive buffer that must go out before anything in the queue.
+    pub(super) holding: bool,
     pub(super) in_ready: bool,
     pub(super) in_dirty: bool,
     /// What this connection adds to the reactor's gauges.
@@ -92,7 +91,7 @@ impl Connection {
             eof: false,
             writable: true,
             paused: false,
-            delivering: false,
+            holding: false,
             in_ready: false,
             in_dirty: false,
             counted_partial: 0,

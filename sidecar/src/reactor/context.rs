@@ -96,24 +96,14 @@ impl Context {
         let Some(connection) = self.open(id) else {
             return Pushed::Gone;
         };
-        let pushed = connection.queue.push(span, overflow, bound);
-        let frames = u64::from(span.frames());
-        match (pushed, overflow) {
-            (Pushed::Closed, Overflow::Close(code)) => {
-                self.counters.frames_dropped += frames;
-                self.close_overflowing(id, code);
-            }
-            (Pushed::Dropped(dropped), Overflow::LatestWins { .. }) => {
-                self.counters.frames_dropped += u64::from(dropped);
-                self.mark_dirty(id);
-            }
-            (Pushed::Dropped(dropped), _) => self.counters.frames_dropped += u64::from(dropped),
-            _ => {
-                self.counters.messages_out += frames;
-                self.mark_dirty(id);
-            }
+        let push = connection.queue.push(span, overflow, bound);
+        self.counters.messages_out += u64::from(push.queued);
+        self.counters.frames_dropped += u64::from(push.dropped);
+        match (push.outcome, overflow) {
+            (Pushed::Closed, Overflow::Close(code)) => self.close_overflowing(id, code),
+            _ => self.mark_dirty(id),
         }
-        pushed
+        push.outcome
     }
 
     /// Queues a Close frame behind what is queued and ends the session after the close handshake, or

@@ -44,6 +44,8 @@ counters! {
     messages_out,
     /// Bytes that the kernel took.
     bytes_out,
+    /// Writes to sockets: what a turn has for a session goes out in one.
+    writes,
     /// Shared frames that were dropped: by an overflow policy, or with a slow session.
     frames_dropped,
     /// Sessions closed with 1002: the client broke the protocol.

@@ -75,7 +75,7 @@ impl Context {
         if connection.queue.has_room(more, bound) {
             return true;
         }
-        if !connection.delivering {
+        if !connection.holding {
             self.flush(id);
         }
         self.open(id)
@@ -99,7 +99,9 @@ impl Context {
         if connection.queue.is_empty() || !connection.writable || connection.phase == Phase::Gone {
             return;
         }
-        match connection.write_queue() {
+        let written = connection.write_queue();
+        self.counters.writes += 1;
+        match written {
             Ok(bytes) => self.counters.bytes_out += bytes as u64,
             Err(_) => self.end(id, Closed::Lost, false),
         }

@@ -22,6 +22,9 @@ mod lifecycle;
 mod queue;
 mod receive;
 mod sessions;
+mod settle;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod wheel;
 

@@ -32,6 +32,14 @@ enum Entry {
     Shared { span: Span, key: Option<u64> },
 }
 
+/// What became of a push, in frames.
+#[derive(Debug)]
+pub(super) struct Push {
+    pub(super) outcome: Pushed,
+    pub(super) queued: u32,
+    pub(super) dropped: u32,
+}
+
 impl Entry {
     fn as_bytes(&self) -> &[u8] {
         match self {
@@ -99,35 +107,43 @@ impl Queue {
 
     /// Appends shared frames if they fit, or does what the policy says. [`Pushed::Closed`] asks the
     /// caller to close; nothing has been changed then.
-    pub(super) fn push(&mut self, span: &Span, overflow: Overflow, bound: usize) -> Pushed {
+    pub(super) fn push(&mut self, span: &Span, overflow: Overflow, bound: usize) -> Push {
         let (added, frames) = (span.as_bytes().len(), span.frames());
         let key = match overflow {
             Overflow::LatestWins { key } => Some(key),
             Overflow::Close(_) | Overflow::DropNewest => None,
         };
-        if frames == 0 {
-            return Pushed::Queued;
-        }
         if self.has_room(added, bound) {
             self.push_shared(span.clone(), key, added);
-            return Pushed::Queued;
+            return Push {
+                outcome: Pushed::Queued,
+                queued: frames,
+                dropped: 0,
+            };
         }
-        match overflow {
-            Overflow::Close(_) => Pushed::Closed,
-            Overflow::DropNewest => Pushed::Dropped(frames),
-            Overflow::LatestWins { key } => {
-                let (freed, replaced) = self.replaceable(key);
-                if self.bytes - freed + added > bound {
-                    return Pushed::Dropped(frames);
-                }
-                self.replace(key);
+        let (freed, replaced) = key.map_or((0, 0), |key| self.replaceable(key));
+        let (outcome, queued, dropped) = match overflow {
+            Overflow::Close(_) => (Pushed::Closed, 0, frames),
+            Overflow::LatestWins { key } if self.bytes - freed + added <= bound => {
+                self.replace(key, freed);
                 self.push_shared(span.clone(), Some(key), added);
-                Pushed::Dropped(replaced)
+                (Pushed::Dropped(replaced), frames, replaced)
             }
+            Overflow::DropNewest | Overflow::LatestWins { .. } => {
+                (Pushed::Dropped(frames), 0, frames)
+            }
+        };
+        Push {
+            outcome,
+            queued,
+            dropped,
         }
     }
 
     fn push_shared(&mut self, span: Span, key: Option<u64>, added: usize) {
+        if added == 0 {
+            return;
+        }
         self.bytes += added;
         self.entries.push_back(Entry::Shared { span, key });
     }
@@ -146,8 +162,7 @@ impl Queue {
         )
     }
 
-    fn replace(&mut self, key: u64) {
-        let (freed, _) = self.replaceable(key);
+    fn replace(&mut self, key: u64, freed: usize) {
         self.bytes -= freed;
         let mut begun = self.sent > 0;
         self.entries.retain(|entry| {

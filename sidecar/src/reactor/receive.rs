@@ -83,7 +83,7 @@ impl<H: Handler> Reactor<H> {
             if matches!(connection.phase, Phase::Ending | Phase::Gone) {
                 break;
             }
-            connection.delivering = true;
+            connection.holding = !batch.is_empty();
             let from = at;
             let step = connection
                 .engine
@@ -129,7 +129,7 @@ impl<H: Handler> Reactor<H> {
         }
         send_batch(cx, id, buffer, &mut batch);
         if let Some(connection) = cx.connection_mut(id) {
-            connection.delivering = false;
+            connection.holding = false;
             if connection.engine.wants_transmit() {
                 cx.queue_control(id);
             }
@@ -222,14 +222,13 @@ fn send_batch(cx: &mut Context, id: SessionId, buffer: &[u8], batch: &mut Batch)
     if replies.is_empty() || connection.phase == Phase::Gone {
         return;
     }
-    let sent = if connection.writable {
-        connection.send(replies)
-    } else {
-        Ok(0)
-    };
+    let sent = connection.send(replies);
+    if let Ok(sent) = sent {
+        connection.queue.prepend(&replies[sent..]);
+    }
+    cx.counters.writes += 1;
     match sent {
         Ok(sent) => {
-            connection.queue.prepend(&replies[sent..]);
             cx.counters.bytes_out += sent as u64;
             if sent < replies.len() {
                 cx.mark_dirty(id);

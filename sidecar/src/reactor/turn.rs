@@ -29,13 +29,13 @@ pub(super) struct Reactor<H: Handler> {
     pub(super) sessions: Sessions<H::Session>,
     pub(super) cx: Context,
     pub(super) buffer: Buffer,
-    poll: Poll,
-    inbox: Arc<Inbox<H::Accept, H::Command>>,
+    pub(super) poll: Poll,
+    pub(super) inbox: Arc<Inbox<H::Accept, H::Command>>,
     next_generation: u32,
     /// Lists whose memory is used again each turn.
     items: Vec<Item<H::Accept, H::Command>>,
     due: Vec<u32>,
-    dirty: Vec<SessionId>,
+    pub(super) dirty: Vec<SessionId>,
 }
 
 impl<H: Handler> Reactor<H> {
@@ -72,20 +72,25 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Runs until stopped, then ends what is left.
+    /// Runs until stopped.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while !self.inbox.is_stopping() {
-            match self.poll.poll(&mut events, self.timeout()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => self.turn(&events, Instant::now()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::error!(%error, "the poll failed; a reactor ends");
                     break;
                 }
             }
-            self.turn(&events);
         }
+        self.end_all();
+    }
+
+    /// Ends what is left.
+    pub(super) fn end_all(&mut self) {
         let all: Vec<_> = self
             .cx
             .connections
@@ -100,15 +105,15 @@ impl<H: Handler> Reactor<H> {
     }
 
     /// How long the poll may wait.
-    fn timeout(&self) -> Option<Duration> {
+    pub(super) fn timeout(&self) -> Option<Duration> {
         if !self.cx.ready.is_empty() || !self.cx.dirty.is_empty() || !self.cx.over.is_empty() {
             return Some(Duration::ZERO);
         }
         self.cx.until_alarm(Instant::now())
     }
 
-    fn turn(&mut self, events: &Events) {
-        self.cx.now = Instant::now();
+    pub(super) fn turn(&mut self, events: &Events, now: Instant) {
+        self.cx.now = now;
         let ready = self.cx.ready.len();
         for event in events {
             self.event(event);
@@ -228,73 +233,6 @@ impl<H: Handler> Reactor<H> {
             let taken = self.buffer.fill(rest);
             rest = &rest[taken..];
             self.deliver(id, taken);
-        }
-    }
-
-    /// Writes what is queued, once a session, and stops or resumes reading by what is left.
-    fn settle(&mut self) {
-        self.hide_closing();
-        let mut dirty = mem::replace(&mut self.cx.dirty, mem::take(&mut self.dirty));
-        for id in dirty.drain(..) {
-            if let Some(connection) = self.cx.connection_mut(id) {
-                connection.in_dirty = false;
-                self.cx.flush(id);
-                self.cx.count_queued(id);
-                self.cx.wind_up(id);
-                self.pace(id);
-            }
-        }
-        self.dirty = dirty;
-    }
-
-    fn pace(&mut self, id: SessionId) {
-        let bound = self.cx.options.outbound_bytes;
-        let Some(connection) = self.cx.connection_mut(id) else {
-            return;
-        };
-        let queued = connection.queue.bytes();
-        let unfinished = queued > 0 && connection.writable && connection.phase != Phase::Gone;
-        if unfinished {
-            self.cx.mark_dirty(id);
-        }
-        let Some(connection) = self.cx.open(id) else {
-            return;
-        };
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if !connection.paused && queued > bound / 2 {
-            connection.paused = true;
-            self.handler.pause(id, session, &mut self.cx);
-        } else if connection.paused && queued == 0 {
-            connection.paused = false;
-            self.cx.mark_ready(id);
-            self.handler.resume(id, session, &mut self.cx);
-        }
-    }
-
-    /// Tells the handler the ends of sessions, and removes the connections that are done.
-    fn reap(&mut self) {
-        self.hide_closing();
-        while !self.cx.over.is_empty() {
-            for (id, closed) in mem::take(&mut self.cx.over) {
-                self.cx.counters.count_closed(closed);
-                if let Some(session) = self.sessions.remove(id) {
-                    self.handler.close(id, session, closed, &mut self.cx);
-                }
-            }
-            self.hide_closing();
-        }
-        for id in mem::take(&mut self.cx.gone) {
-            if self.cx.remove(id) {
-                self.inbox.session_gone();
-            }
-        }
-    }
-
-    fn hide_closing(&mut self) {
-        for id in self.cx.closing.drain(..) {
-            self.sessions.set_closing(id);
         }
     }
 }

@@ -116,12 +116,21 @@ impl Wheel {
 
     /// The next tick at which [`Wheel::advance`] may find something. None when no alarm is set.
     pub(super) fn next_tick(&self) -> Option<u64> {
-        (1..=SLOTS as u64)
-            .map(|step| self.done + step)
-            .find(|tick| {
-                let slot = slot(*tick);
-                self.occupied[slot / 64] & (1 << (slot % 64)) != 0
-            })
+        let first = slot(self.done + 1);
+        let words = self.occupied.len();
+        // The word that `first` lies in is looked at twice: its upper bits first, its lower last.
+        (0..=words).find_map(|step| {
+            let word = (first / 64 + step) % words;
+            let upper = u64::MAX << (first % 64);
+            let seen = match step {
+                0 => upper,
+                _ if step == words => !upper,
+                _ => u64::MAX,
+            };
+            let bits = self.occupied[word] & seen;
+            let found = word * 64 + bits.trailing_zeros() as usize;
+            (bits != 0).then(|| self.done + 1 + ((found + SLOTS - first) % SLOTS) as u64)
+        })
     }
 }
 

@@ -3,10 +3,10 @@
 use std::mem;
 use std::ops::Range;
 
-use super::header::{ClientHeader, Header, Opcode, Violation};
+use super::header::{ClientHeader, Header, Opcode};
 use super::mask::unmask;
 use super::message::{Assembled, Partial};
-use super::{Kind, close, utf8};
+use super::{Kind, Violation, close, utf8};
 
 /// The server's side of one connection. It holds bytes only while a frame or a message is split
 /// across pieces of input; an idle connection holds none.
@@ -141,13 +141,12 @@ impl Engine {
         }
         self.state = State::CloseSent;
         self.close = Some(close::body(code, reason));
-        self.pong = None;
         self.message = None;
         true
     }
 
-    /// Appends the control frames that have to go out, if any. Nothing may be sent after a Close
-    /// frame.
+    /// Appends the control frames that have to go out, if any. A ping that came before the end is still
+    /// answered (section 5.5.2). Nothing may be sent after a Close frame.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
         let pong = self.pong.take().map(|payload| (Opcode::Pong, payload));
         let close = self.close.take().map(|body| (Opcode::Close, body));
@@ -332,7 +331,6 @@ impl Engine {
 
     fn shut(&mut self) {
         self.state = State::Closed;
-        self.pong = None;
         self.frame = None;
         self.message = None;
         self.carry = Vec::new();

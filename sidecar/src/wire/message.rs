@@ -1,7 +1,7 @@
 //! A message that did not arrive in one piece.
 
-use super::header::{Header, MAX_HEADER_BYTES, Violation};
-use super::{Kind, utf8};
+use super::header::{Header, MAX_HEADER_BYTES};
+use super::{Kind, Violation, utf8};
 
 /// Smallest allocation for a message in pieces: most of them are small.
 const FIRST_BYTES: usize = 256;

@@ -14,12 +14,14 @@ mod header;
 mod mask;
 mod message;
 mod utf8;
+mod violation;
 
 pub use self::close::{MAX_REASON_BYTES, NO_CODE, is_close_code};
 pub use self::engine::{Engine, Event, Step};
-pub use self::header::{Header, MAX_HEADER_BYTES, Opcode, Violation};
+pub use self::header::{Header, MAX_HEADER_BYTES, Opcode};
 pub use self::mask::unmask;
 pub use self::message::Assembled;
+pub use self::violation::Violation;
 
 /// Kind of a message (RFC 6455 section 5.6).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

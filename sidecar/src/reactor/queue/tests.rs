@@ -14,6 +14,10 @@ fn span(frames: usize, n: usize, fill: u8) -> Span {
     Span::whole(builder.finish())
 }
 
+fn push(queue: &mut Queue, span: &Span, overflow: Overflow, bound: usize) -> Pushed {
+    queue.push(span, overflow, bound).outcome
+}
+
 /// What would be written now.
 fn content(queue: &Queue) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -40,11 +44,11 @@ fn fills(queue: &Queue) -> Vec<u8> {
 fn close_asks_the_caller_and_changes_nothing() {
     let mut queue = Queue::default();
     assert_eq!(
-        queue.push(&span(2, 10, 1), Overflow::Close(4508), 25),
+        push(&mut queue, &span(2, 10, 1), Overflow::Close(4508), 25),
         Pushed::Queued
     );
     assert_eq!(
-        queue.push(&span(1, 10, 2), Overflow::Close(4508), 25),
+        push(&mut queue, &span(1, 10, 2), Overflow::Close(4508), 25),
         Pushed::Closed
     );
     assert_eq!((queue.bytes(), fills(&queue)), (20, vec![1, 1]));
@@ -54,11 +58,11 @@ fn close_asks_the_caller_and_changes_nothing() {
 fn drop_newest_leaves_the_queue() {
     let mut queue = Queue::default();
     assert_eq!(
-        queue.push(&span(2, 10, 1), Overflow::DropNewest, 25),
+        push(&mut queue, &span(2, 10, 1), Overflow::DropNewest, 25),
         Pushed::Queued
     );
     assert_eq!(
-        queue.push(&span(3, 10, 2), Overflow::DropNewest, 25),
+        push(&mut queue, &span(3, 10, 2), Overflow::DropNewest, 25),
         Pushed::Dropped(3)
     );
     assert_eq!(fills(&queue), [1, 1]);
@@ -68,32 +72,70 @@ fn drop_newest_leaves_the_queue() {
 fn latest_wins_replaces_its_key_only_when_full() {
     let latest = |key| Overflow::LatestWins { key };
     let mut queue = Queue::default();
-    assert_eq!(queue.push(&span(1, 10, 1), latest(1), 45), Pushed::Queued);
-    assert_eq!(queue.push(&span(1, 10, 2), latest(2), 45), Pushed::Queued);
-    assert_eq!(queue.push(&span(2, 10, 3), latest(1), 45), Pushed::Queued);
     assert_eq!(
-        queue.push(&span(1, 10, 4), latest(1), 45),
+        push(&mut queue, &span(1, 10, 1), latest(1), 45),
+        Pushed::Queued
+    );
+    assert_eq!(
+        push(&mut queue, &span(1, 10, 2), latest(2), 45),
+        Pushed::Queued
+    );
+    assert_eq!(
+        push(&mut queue, &span(2, 10, 3), latest(1), 45),
+        Pushed::Queued
+    );
+    assert_eq!(
+        push(&mut queue, &span(1, 10, 4), latest(1), 45),
         Pushed::Dropped(3)
     );
     assert_eq!((fills(&queue), queue.bytes()), (vec![2, 4], 20));
+    let newest = queue.push(&span(4, 10, 5), latest(1), 45);
+    assert_eq!((newest.queued, newest.dropped), (0, 4));
+    let newest = queue.push(&span(3, 10, 5), latest(1), 45);
+    assert_eq!((newest.queued, newest.dropped), (3, 1));
 }
 
 #[test]
 fn latest_wins_keeps_the_older_value_when_the_newer_does_not_fit() {
     let mut queue = Queue::default();
-    queue.push(&span(1, 10, 1), Overflow::LatestWins { key: 1 }, 25);
-    queue.push(&span(1, 10, 2), Overflow::DropNewest, 25);
-    let pushed = queue.push(&span(2, 10, 3), Overflow::LatestWins { key: 1 }, 25);
+    push(
+        &mut queue,
+        &span(1, 10, 1),
+        Overflow::LatestWins { key: 1 },
+        25,
+    );
+    push(&mut queue, &span(1, 10, 2), Overflow::DropNewest, 25);
+    let pushed = push(
+        &mut queue,
+        &span(2, 10, 3),
+        Overflow::LatestWins { key: 1 },
+        25,
+    );
     assert_eq!((pushed, fills(&queue)), (Pushed::Dropped(2), vec![1, 2]));
 }
 
 #[test]
 fn latest_wins_leaves_what_has_begun_to_be_written() {
     let mut queue = Queue::default();
-    queue.push(&span(1, 10, 1), Overflow::LatestWins { key: 1 }, 25);
-    queue.push(&span(1, 10, 2), Overflow::LatestWins { key: 1 }, 25);
+    push(
+        &mut queue,
+        &span(1, 10, 1),
+        Overflow::LatestWins { key: 1 },
+        25,
+    );
+    push(
+        &mut queue,
+        &span(1, 10, 2),
+        Overflow::LatestWins { key: 1 },
+        25,
+    );
     queue.take(4);
-    let pushed = queue.push(&span(1, 15, 3), Overflow::LatestWins { key: 1 }, 25);
+    let pushed = push(
+        &mut queue,
+        &span(1, 15, 3),
+        Overflow::LatestWins { key: 1 },
+        25,
+    );
     assert_eq!((pushed, queue.bytes()), (Pushed::Dropped(1), 21));
     queue.take(6);
     assert_eq!(fills(&queue), [3]);
@@ -102,8 +144,8 @@ fn latest_wins_leaves_what_has_begun_to_be_written() {
 #[test]
 fn a_cut_ends_behind_the_frame_that_has_begun() {
     let mut queue = Queue::default();
-    queue.push(&span(3, 10, 1), Overflow::DropNewest, 100);
-    queue.push(&span(2, 10, 2), Overflow::DropNewest, 100);
+    push(&mut queue, &span(3, 10, 1), Overflow::DropNewest, 100);
+    push(&mut queue, &span(2, 10, 2), Overflow::DropNewest, 100);
     queue.take(12);
     assert_eq!(queue.cut(), 3);
     assert_eq!(queue.bytes(), 8);
@@ -112,7 +154,7 @@ fn a_cut_ends_behind_the_frame_that_has_begun() {
     assert_eq!(content(&queue), [0x88, 0]);
 
     let mut untouched = Queue::default();
-    untouched.push(&span(3, 10, 1), Overflow::DropNewest, 100);
+    push(&mut untouched, &span(3, 10, 1), Overflow::DropNewest, 100);
     assert_eq!(
         (untouched.cut(), untouched.bytes(), untouched.is_empty()),
         (3, 0, true)
@@ -136,7 +178,10 @@ fn an_empty_span_is_no_entry() {
         first: 1,
         end: 1,
     };
-    assert_eq!(queue.push(&empty, Overflow::Close(4508), 0), Pushed::Queued);
+    assert_eq!(
+        push(&mut queue, &empty, Overflow::Close(4508), 0),
+        Pushed::Queued
+    );
     assert!(queue.is_empty());
 }
 
@@ -152,7 +197,7 @@ proptest! {
             let span = span(frames, size, i as u8);
             expected.extend_from_slice(span.as_bytes());
             if shared {
-                prop_assert_eq!(queue.push(&span, Overflow::DropNewest, usize::MAX), Pushed::Queued);
+                prop_assert_eq!(push(&mut queue, &span, Overflow::DropNewest, usize::MAX), Pushed::Queued);
             } else {
                 queue.append(&[span.as_bytes()]);
             }

@@ -1,0 +1,7 @@
+//! The reactor with real sockets and a clock that the tests turn. The loop runs in the test's own
+//! thread, a turn at a time.
+
+mod commands;
+mod endings;
+mod flow;
+mod rig;
