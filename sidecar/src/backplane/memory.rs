@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::stream::Stream;
@@ -43,6 +44,8 @@ struct Inner {
     out: mpsc::Sender<Publication>,
     /// True once the pod has left.
     left: watch::Sender<bool>,
+    /// Taken by the call that makes the pod leave.
+    delivery: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Changed together, so that a subscriber's head and what it receives fit.
@@ -63,10 +66,12 @@ impl Memory {
             state: Mutex::default(),
             out,
             left,
+            delivery: Mutex::default(),
         });
         inner.metrics.connected.set(1);
         sink.state(State::Connected);
-        tokio::spawn(deliver(sink, queue, leaving, Arc::downgrade(&inner)));
+        let delivery = deliver(sink, queue, leaving, Arc::downgrade(&inner));
+        *inner.delivery() = Some(tokio::spawn(delivery));
         Self(inner)
     }
 
@@ -147,8 +152,11 @@ impl Memory {
     pub(super) async fn leave(&self) {
         self.0.left.send_replace(true);
         self.0.metrics.connected.set(0);
-        // The queue closes once the task has delivered what was in it.
-        self.0.out.closed().await;
+        let delivery = self.0.delivery().take();
+        if let Some(delivery) = delivery {
+            // It ends once it has delivered what was waiting, or with a panic of the sink's.
+            let _ = delivery.await;
+        }
     }
 
     /// The position, and whether it is a new one.
@@ -176,6 +184,10 @@ impl Memory {
 }
 
 impl Inner {
+    fn delivery(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Nothing that runs under the lock leaves it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

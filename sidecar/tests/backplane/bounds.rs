@@ -134,6 +134,30 @@ async fn a_full_redis_refuses_publishes_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_topic_whose_keys_somebody_broke_stops_nobody() {
+    let server = Server::start().await;
+    let pod = Pod::join(&config(server.url()), "a").await;
+    pod.subscribe_pattern("*").await;
+    for topic in ["broken", "unreadable", "whole"] {
+        pod.subscribe(topic).await;
+        pod.publish(topic, "before").await.unwrap();
+    }
+    pod.received(3).await;
+    for end in ["m:broken", "h:broken", "h:unreadable"] {
+        let keys: Vec<String> = server.run(&["KEYS", &format!("*:{end}")]).await;
+        let _: () = server.run(&["SET", &keys[0], "no hash, no stream"]).await;
+    }
+    let _: () = server.run(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    pod.degraded().await;
+    pod.connected().await;
+    let broken = pod.publish("broken", "after").await;
+    assert!(matches!(broken, Err(Error::Refused(_))), "{broken:?}");
+    pod.publish("whole", "after").await.unwrap();
+    pod.received(4).await;
+    assert_eq!(pod.log.payloads("whole"), ["before", "after"]);
+}
+
+#[tokio::test]
 async fn a_topic_too_long_for_the_wire_is_refused() {
     let server = Server::start().await;
     let pod = Pod::join(&config(server.url()), "a").await;

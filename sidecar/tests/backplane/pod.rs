@@ -94,12 +94,20 @@ impl Pod {
 
     /// Joins and does not wait.
     pub(crate) async fn begin(config: &RedisBackplane, name: &str) -> Self {
+        Self::over(&config::Backplane::Redis(config.clone()), name).await
+    }
+
+    /// A fleet of one, in memory.
+    pub(crate) async fn alone(name: &str) -> Self {
+        Self::over(&config::Backplane::Memory, name).await
+    }
+
+    async fn over(config: &config::Backplane, name: &str) -> Self {
         let registry = Registry::new();
         let log = Arc::new(Log::default());
         let node = NodeId::new(name);
-        let config = config::Backplane::Redis(config.clone());
         let backplane = Backplane::join(
-            &config,
+            config,
             "test/fleet",
             node.clone(),
             Arc::new(LogSink(node, Arc::clone(&log))),

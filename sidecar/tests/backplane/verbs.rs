@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use wse_sidecar::backplane::{Error, Position, Publish};
+use wse_sidecar::backplane::{Error, Position, Publish, State, To};
 use wse_sidecar::config::Durability;
 use wse_sidecar::topic::Topic;
 
@@ -134,6 +134,32 @@ async fn patterns_and_topics_together_deliver_once() {
     assert_eq!(both.log.len(), 152);
     assert_eq!(pattern.log.len(), 101);
     both.log.is_in_order();
+}
+
+#[tokio::test]
+async fn one_pod_needs_no_redis() {
+    let pod = Pod::alone("a").await;
+    let log = Arc::clone(&pod.log);
+    let verbs = tokio::spawn(async move {
+        assert_eq!(pod.subscribe("t").await.offset, 0);
+        pod.subscribe_pattern("u*").await;
+        for topic in ["t", "u", "v"] {
+            assert_eq!(pod.publish(topic, "x").await.unwrap().offset, 1);
+        }
+        let backplane = pod.backplane;
+        backplane.unsubscribe(vec![by_name("t")]).await;
+        let time = std::time::Duration::from_secs(1);
+        let replies = backplane.control(To::All, "hello".into(), time).await;
+        assert_eq!(replies.unwrap().answered[0].1, "a heard hello");
+        assert_eq!(backplane.nodes().await.unwrap().len(), 1);
+        let past = backplane.read(&Topic::trusted("v"), None, 9).await;
+        assert_eq!(past.unwrap().publications.len(), 1);
+        assert_eq!(backplane.state(), State::Connected);
+        backplane.leave().await;
+    });
+    verbs.await.unwrap();
+    assert_eq!((log.payloads("t").len(), log.payloads("u").len()), (1, 1));
+    assert_eq!((log.len(), log.states()), (2, vec![State::Connected]));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::backplane::Position;
 use crate::topic::Topic;
 use tokio::time::Instant;
 
-use super::publish::seen_arguments;
+use super::attempt::seen_arguments;
 
 /// Publications read at once: a long history is delivered in pieces.
 const CHUNK: usize = 64;
@@ -39,10 +39,18 @@ impl Reader<'_> {
         }
         let topics: Vec<Topic> = self.routes.topics.keys().cloned().collect();
         for some in topics.chunks(1024) {
+            for topic in some {
+                if let Some(position) = self.routes.topics[topic].position() {
+                    self.core.seen.saw_topic(topic, position);
+                }
+            }
             let asked: Vec<&Topic> = some.iter().collect();
             let heads = self.core.heads(self.session, &asked).await?;
             for (topic, head) in some.iter().zip(heads) {
-                self.catch_up_topic(topic, head).await?;
+                // Epoch 0: Redis does not know, and nothing can be read.
+                if head.epoch != 0 {
+                    self.catch_up_topic(topic, head).await?;
+                }
             }
         }
         self.flush().await;
@@ -56,11 +64,12 @@ impl Reader<'_> {
             let kept = self.core.read(self.session, topic, Some(after), CHUNK);
             let kept = match kept.await {
                 Ok(kept) => kept,
-                Err(Fault::Lost) => return Err(Fault::Lost),
-                Err(fault) => {
-                    tracing::warn!(%topic, ?fault, "the history could not be read");
+                // One topic's trouble is not the others'; what is missing will be counted.
+                Err(Fault::Refused(reason)) => {
+                    tracing::warn!(%topic, reason, "the history could not be read");
                     return Ok(());
                 }
+                Err(fault) => return Err(fault),
             };
             // What belongs to an epoch that has begun since arrives live, or with the next head.
             if kept.head.epoch != after.epoch {
@@ -113,8 +122,17 @@ impl Reader<'_> {
             {
                 continue;
             }
-            self.fill_by_place(topic, after.offset, head.offset).await?;
+            match self.fill_by_place(topic, after.offset, head).await {
+                Err(Fault::Refused(reason)) => {
+                    self.lose(1, topic);
+                    tracing::warn!(%topic, reason, "the history could not be read");
+                }
+                result => result?,
+            }
         }
+        let keys = &self.core.keys;
+        let caught_up = &mut self.routes.caught_up;
+        caught_up.retain(|topic, _| keys.partition(topic) != k);
         self.routes.partitions[usize::from(k)].skip_to(head);
         self.flush_if_full().await;
         Ok(())
@@ -141,7 +159,17 @@ impl Reader<'_> {
     }
 
     /// Delivers a topic's publications whose place in the partition lies in `(after, until]`.
-    async fn fill_by_place(&mut self, topic: &Topic, after: u64, until: u64) -> Result<(), Fault> {
+    async fn fill_by_place(
+        &mut self,
+        topic: &Topic,
+        after: u64,
+        until: Position,
+    ) -> Result<(), Fault> {
+        let caught_up = self.routes.caught_up.get(topic);
+        let after = match caught_up {
+            Some(place) if place.epoch == until.epoch => after.max(place.offset),
+            _ => after,
+        };
         let (mut from, reaches) = self.core.since(self.session, topic, after).await?;
         if !reaches {
             self.lose(1, topic);
@@ -158,9 +186,14 @@ impl Reader<'_> {
                 if place <= after {
                     continue;
                 }
-                if place > until {
+                if place > until.offset {
                     return Ok(());
                 }
+                let place = Position {
+                    offset: place,
+                    ..until
+                };
+                self.routes.caught_up.insert(topic.clone(), place);
                 // A topic that is subscribed by name too keeps its own count.
                 let tracker = self.routes.topics.get_mut(topic);
                 let twice = tracker.is_some_and(|own| own.offer(at) == Verdict::Duplicate);

@@ -21,9 +21,12 @@ const VERSION: u8 = 1;
 /// Requests of other pods that are answered at once, at most; the others wait.
 const AT_ONCE: usize = 64;
 
-/// Requests of this pod that wait for replies.
+/// Where replies to a request go: who answered, and what.
+type ReplySender = mpsc::UnboundedSender<(NodeId, Bytes)>;
+
+/// Requests of this pod that wait for replies, by number.
 #[derive(Default)]
-pub(super) struct Pending(Mutex<HashMap<u64, mpsc::UnboundedSender<(NodeId, Bytes)>>>);
+pub(super) struct Pending(Mutex<HashMap<u64, ReplySender>>);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
@@ -68,7 +71,7 @@ impl Redis {
             .map(|node| node.id)
             .filter(|node| *node != core.node && (asks_self || to == To::Node(node.clone())))
             .collect();
-        let (number, replies, mut incoming) = core.pending.open();
+        let (number, mut incoming) = core.pending.open();
         let _waiting = Waiting(&core.pending, number);
         if !others.is_empty() {
             let channel = match &to {
@@ -88,7 +91,6 @@ impl Redis {
             core.send(&session, channel, &letter).await?;
         }
         core.metrics.control("sent");
-        drop(replies);
         let collect = async {
             let mut answered = Vec::with_capacity(others.len());
             while !others.is_empty() {
@@ -185,17 +187,13 @@ impl Core {
 }
 
 impl Pending {
-    fn open(
-        &self,
-    ) -> (
-        u64,
-        mpsc::UnboundedSender<(NodeId, Bytes)>,
-        mpsc::UnboundedReceiver<(NodeId, Bytes)>,
-    ) {
+    /// A request's number, and where its replies arrive: at most one for each pod that has a lease
+    /// counts, so what waits there is bounded.
+    fn open(&self) -> (u64, mpsc::UnboundedReceiver<(NodeId, Bytes)>) {
         let (replies, incoming) = mpsc::unbounded_channel();
         let number = fastrand::u64(..);
-        self.lock().insert(number, replies.clone());
-        (number, replies, incoming)
+        self.lock().insert(number, replies);
+        (number, incoming)
     }
 
     fn answer(&self, letter: Letter) {
@@ -205,7 +203,7 @@ impl Pending {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<(NodeId, Bytes)>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, ReplySender>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -103,10 +103,8 @@ impl Inbox {
             PushKind::Disconnection => {
                 self.0.disconnected.send_replace(true);
             }
-            PushKind::SMessage => {
-                if self.message(push.data).is_none() {
-                    self.0.metrics.malformed.inc();
-                }
+            PushKind::SMessage if self.message(push.data).is_none() => {
+                self.0.metrics.malformed.inc();
             }
             _ => {}
         }

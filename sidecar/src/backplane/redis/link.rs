@@ -177,7 +177,9 @@ impl Core {
                     }
                 }
                 _ = renewal.tick() => {
-                    if self.renew(session).await == Err(Fault::Lost) {
+                    // Refused: a lease that cannot be renewed ends, and the pod is missing among the
+                    // nodes. Later: it is no primary any more; the next connection may find it.
+                    if let Err(Fault::Later(_) | Fault::Lost) = self.renew(session).await {
                         return;
                     }
                 }

@@ -3,7 +3,8 @@
 //!
 //! - `client`: a single server or a cluster, chosen in one place; `session`: one connected spell.
 //! - `link`: the task that connects, catches up, runs a session, and starts again when it ends.
-//! - `publish`, `window`: one script call a publish; `read`, `control`, `nodes`: the other verbs.
+//! - `publish`, `attempt`, `window`: one script call a publish; `read`, `control`, `nodes`: the other
+//!   verbs.
 //! - `subscriptions`: what is asked for, joined in batches; `inbox` -> `reader`: what arrives, put in
 //!   order by `tracker`s, missing parts read from the history (`catch_up`).
 //! - `keys`, `message`, `script`, `*.lua`: what lies in Redis and travels through it.
@@ -22,6 +23,7 @@
 //! a pod has seen what the new primary lacks, a new epoch says so. The clocks of a server may be
 //! wrong, but must not jump.
 
+mod attempt;
 mod catch_up;
 mod client;
 mod control;

@@ -5,47 +5,35 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Cmd, Value};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::attempt::{Answer, Done};
 use super::session::{Fault, Session};
-use super::window::Place;
-use super::{Core, PARTITION_LIFE_MILLIS, POSITION_LIFE_MILLIS, Redis, fresh_epoch, left};
+use super::{Core, Redis, left};
 use crate::backplane::{Error, Position, Publication, Publish};
-use crate::config::{Durability, WhenAway};
+use crate::config::WhenAway;
 
 /// An answer may still be on its way when the deadline has passed in the server.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// A publish has at least this long while Redis is there, however short publishes are held.
+const LEAST_TIME: Duration = Duration::from_secs(1);
+
+/// Larger payloads are refused: the server would close the connection of everybody over one of 512
+/// MiB, and disconnects subscribers over 32 MB, who then read it from the history.
+const PAYLOAD_BYTES: usize = 64 << 20;
+
 /// Between attempts while the server says that it cannot do it now.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Time for a replica to confirm.
-const REPLICA_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How a publish went well.
-enum Done {
-    /// An earlier publish had its idempotency key.
-    Duplicate(Position),
-    /// By this pod alone.
-    Local,
-    Published(Position),
-}
-
-/// What the script, or the way to it, answered.
-enum Answer {
-    Done(Done),
-    /// The script did not run, and has not run before.
-    Expired,
-    Fault(Fault),
-    Unreplicated,
-    /// Whether an earlier attempt ran cannot be known any more.
-    Unsure,
-}
-
 /// Bytes that wait for a session, until it is dropped.
-struct Held<'a>(&'a Core, usize);
+struct Held<'a> {
+    core: &'a Core,
+    bytes: usize,
+    /// With those that waited before it.
+    all: usize,
+}
 
 impl Redis {
     pub(in crate::backplane) async fn publish(
@@ -74,7 +62,13 @@ impl Core {
         if u16::try_from(publish.topic.as_str().len()).is_err() {
             return Err(Error::Refused("the topic's name is too long".to_owned()));
         }
-        let deadline = begun + Duration::from_millis(self.config.hold_millis);
+        if publish.payload.len() > PAYLOAD_BYTES {
+            return Err(Error::Refused(format!(
+                "a payload has at most {PAYLOAD_BYTES} bytes"
+            )));
+        }
+        let hold = Duration::from_millis(self.config.hold_millis);
+        let (held_until, deadline) = (begun + hold, begun + hold.max(LEAST_TIME));
         let k = self.keys.partition(&publish.topic);
         let mut sessions = self.session.subscribe();
         let mut place = None;
@@ -82,9 +76,13 @@ impl Core {
         let mut in_hand: Option<u32> = None;
         let mut reason = "Redis cannot be reached".to_owned();
         loop {
-            let give_up = |reason: String| match in_hand {
-                Some(_) => Error::Uncertain,
-                None => Error::Away(reason),
+            let give_up = async |error: Error| {
+                if in_hand.is_none() {
+                    return Err(error);
+                }
+                // A call that waits somewhere may still run until then, and must not after the answer.
+                sleep_until(deadline).await;
+                Err(Error::Uncertain)
             };
             let present = sessions.borrow_and_update().clone();
             let session = match present {
@@ -93,20 +91,23 @@ impl Core {
                     return Ok(self.deliver_here(publish).await);
                 }
                 None => {
-                    let Some(_held) = self.hold(&publish) else {
-                        return Err(give_up("too many publishes wait for Redis".to_owned()));
-                    };
-                    match timeout_at(deadline, next(&mut sessions)).await {
+                    let held = self.hold(&publish);
+                    if held.is_too_much() && in_hand.is_none() {
+                        let why = "too many publishes wait for Redis";
+                        return Err(Error::Away(why.to_owned()));
+                    }
+                    match timeout_at(held_until, next(&mut sessions)).await {
                         Ok(Some(())) => continue,
-                        Ok(None) => return Err(left()),
-                        Err(_) => return Err(give_up(reason)),
+                        Ok(None) => return give_up(left()).await,
+                        Err(_) => return give_up(Error::Away(reason)).await,
                     }
                 }
             };
             if place.is_none() {
                 let Ok(free) = timeout_at(deadline, self.windows[usize::from(k)].place()).await
                 else {
-                    return Err(give_up("too many publishes are under way".to_owned()));
+                    let why = "too many publishes are under way";
+                    return Err(Error::Away(why.to_owned()));
                 };
                 place = Some(free);
             }
@@ -120,18 +121,17 @@ impl Core {
             };
             match answer {
                 Ok(Answer::Done(done)) => return Ok(done),
+                // Its clock jumped; it will be read again.
+                Ok(Answer::Expired) if Instant::now() + RETRY < deadline => sleep(RETRY).await,
                 Ok(Answer::Expired) => return Err(Error::Away(reason)),
                 Ok(Answer::Unreplicated) => return Err(Error::Unreplicated),
                 Ok(Answer::Unsure) | Err(_) => return Err(Error::Uncertain),
                 Ok(Answer::Fault(Fault::Refused(reason))) => {
-                    return Err(match in_hand {
-                        Some(_) => Error::Uncertain,
-                        None => Error::Refused(reason),
-                    });
+                    return give_up(Error::Refused(reason)).await;
                 }
                 Ok(Answer::Fault(Fault::Later(why))) => {
                     if Instant::now() + RETRY >= deadline {
-                        return Err(give_up(why));
+                        return give_up(Error::Away(why)).await;
                     }
                     reason = why;
                     sleep(RETRY).await;
@@ -153,130 +153,6 @@ impl Core {
         }
     }
 
-    /// One call of the script. Before `deadline` it runs, or never.
-    async fn attempt(
-        &self,
-        session: &Session,
-        publish: &Publish,
-        k: u16,
-        place: &Place<'_>,
-        in_hand: Option<u32>,
-        deadline: Instant,
-    ) -> Answer {
-        let Some(clock) = session.clock(k) else {
-            return Answer::Fault(Fault::Later("the server's clock is not known".to_owned()));
-        };
-        let arguments = |call: &mut Cmd| {
-            self.arguments(call, publish, k, place, in_hand, clock.at(deadline));
-        };
-        let script = &self.scripts.publish;
-        let (reply, replicas) = match publish.durability {
-            Durability::Primary => {
-                let mut conn = session.commands();
-                (script.call(&mut conn, arguments).await, 1)
-            }
-            Durability::Replicated => {
-                let Ok(mut conn) = session.replicated().await else {
-                    let why = "no connection for replicated publishes";
-                    return Answer::Fault(Fault::Later(why.to_owned()));
-                };
-                let left = deadline.saturating_duration_since(Instant::now());
-                let wait = left.min(REPLICA_TIMEOUT).as_millis().max(1);
-                let wait = u64::try_from(wait).unwrap_or(u64::MAX);
-                match script.call_and_wait(&mut conn, wait, arguments).await {
-                    Ok((reply, replicas)) => (Ok(reply), replicas),
-                    Err(error) => (Err(error), 0),
-                }
-            }
-        };
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(error) => return Answer::Fault(error.into()),
-        };
-        match self.answer(publish, k, reply) {
-            Answer::Done(_) if replicas == 0 => Answer::Unreplicated,
-            answer => answer,
-        }
-    }
-
-    fn arguments(
-        &self,
-        call: &mut Cmd,
-        publish: &Publish,
-        k: u16,
-        place: &Place<'_>,
-        in_hand: Option<u32>,
-        deadline_millis: u64,
-    ) {
-        let topic = &publish.topic;
-        let keys = &self.keys;
-        call.arg(7 + usize::from(publish.idempotency_key.is_some()))
-            .arg(keys.position(k, topic))
-            .arg(keys.history(k, topic))
-            .arg(keys.partition_position(k))
-            .arg(keys.recent(k))
-            .arg(keys.window(k, &self.instance))
-            .arg(keys.topic_channel(k, topic))
-            .arg(keys.firehose(k));
-        if let Some(key) = &publish.idempotency_key {
-            call.arg(keys.idempotency(k, topic, key));
-        }
-        call.arg(topic.as_str())
-            .arg(&publish.payload[..])
-            .arg(place.index)
-            .arg(place.using)
-            .arg(deadline_millis)
-            .arg(fresh_epoch());
-        seen_arguments(call, self.seen.topic(topic));
-        match in_hand {
-            Some(epoch) => call.arg(epoch),
-            None => call.arg(""),
-        };
-        seen_arguments(call, self.seen.partition(k));
-        let life = publish.history.ttl_seconds.max(1).saturating_mul(1000);
-        // A call is refused after its deadline, so the window is of no use for longer than that.
-        let window_life = self.config.hold_millis.saturating_mul(2) + 60_000;
-        call.arg(publish.history.size)
-            .arg(life)
-            .arg(life.max(POSITION_LIFE_MILLIS))
-            .arg(window_life)
-            .arg(PARTITION_LIFE_MILLIS);
-    }
-
-    fn answer(&self, publish: &Publish, k: u16, reply: Value) -> Answer {
-        let refused = || Answer::Fault(Fault::Refused("not what the script answers".to_owned()));
-        let Value::Array(parts) = reply else {
-            return refused();
-        };
-        let mut parts = parts.into_iter();
-        let what: Option<String> = parts
-            .next()
-            .and_then(|part| redis::from_redis_value(part).ok());
-        let numbers: Vec<u64> = parts
-            .filter_map(|part| redis::from_redis_value(part).ok())
-            .collect();
-        let position = |at: usize| {
-            Some(Position {
-                epoch: u32::try_from(*numbers.get(at)?).ok()?,
-                offset: *numbers.get(at + 1)?,
-            })
-        };
-        match (what.as_deref(), position(0)) {
-            (Some("published"), Some(at)) => {
-                self.seen.saw_topic(&publish.topic, at);
-                if let Some(place) = position(2) {
-                    self.seen.saw_partition(k, place);
-                }
-                Answer::Done(Done::Published(at))
-            }
-            (Some("again"), Some(at)) => Answer::Done(Done::Published(at)),
-            (Some("duplicate"), Some(at)) => Answer::Done(Done::Duplicate(at)),
-            (Some("expired"), _) => Answer::Expired,
-            (Some("unsure"), _) => Answer::Unsure,
-            _ => refused(),
-        }
-    }
-
     async fn deliver_here(&self, publish: Publish) -> Done {
         let publication = Publication {
             topic: publish.topic,
@@ -287,36 +163,35 @@ impl Core {
         Done::Local
     }
 
-    /// None when too much is held already.
-    fn hold(&self, publish: &Publish) -> Option<Held<'_>> {
+    fn hold(&self, publish: &Publish) -> Held<'_> {
         let bytes = publish.payload.len() + publish.topic.as_str().len();
         let before = self.held_bytes.fetch_add(bytes, Ordering::AcqRel);
-        let held = Held(self, bytes);
-        held.gauge(before + bytes);
-        (before + bytes <= self.config.hold_bytes).then_some(held)
+        let held = Held {
+            core: self,
+            bytes,
+            all: before + bytes,
+        };
+        held.gauge(held.all);
+        held
     }
 }
 
 impl Held<'_> {
+    fn is_too_much(&self) -> bool {
+        self.all > self.core.config.hold_bytes
+    }
+
     fn gauge(&self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.0.metrics.held_bytes.set(bytes);
+        self.core.metrics.held_bytes.set(bytes);
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let before = self.0.held_bytes.fetch_sub(self.1, Ordering::AcqRel);
-        self.gauge(before - self.1);
+        let before = self.core.held_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.gauge(before - self.bytes);
     }
-}
-
-/// Epoch and offset as the scripts take them; two empty arguments when nothing is known.
-pub(super) fn seen_arguments(call: &mut Cmd, seen: Option<Position>) {
-    match seen {
-        Some(seen) => call.arg(seen.epoch).arg(seen.offset),
-        None => call.arg("").arg(""),
-    };
 }
 
 /// Waits for a session. None when there will be none.

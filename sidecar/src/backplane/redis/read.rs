@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::publish::seen_arguments;
+use super::attempt::seen_arguments;
 use super::session::{Fault, Session};
 use super::{Core, POSITION_LIFE_MILLIS, Redis, fresh_epoch};
 use crate::backplane::{Error, Past, Position, Publication};

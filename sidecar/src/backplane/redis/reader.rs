@@ -31,6 +31,9 @@ pub(super) struct Routes {
     pub(super) patterns: Patterns,
     /// The firehoses, by partition: what a pattern brings is numbered by these alone.
     pub(super) partitions: Vec<Tracker>,
+    /// How far catching up with a partition has come with a topic that only patterns bring, by place
+    /// in the partition: when the connection is lost in the middle, the next session goes on there.
+    pub(super) caught_up: HashMap<Topic, Position>,
 }
 
 impl Routes {
@@ -54,8 +57,14 @@ impl Routes {
             self.patterns.add(pattern.clone());
         }
         if self.patterns.is_empty() {
-            self.partitions.fill(Tracker::default());
+            self.forget_firehoses();
         }
+    }
+
+    /// No pattern is left.
+    fn forget_firehoses(&mut self) {
+        self.partitions.fill(Tracker::default());
+        self.caught_up.clear();
     }
 }
 
@@ -121,7 +130,7 @@ impl<'a> Reader<'a> {
                     Event::DropPattern(pattern) => {
                         self.routes.patterns.remove(&pattern);
                         if self.routes.patterns.is_empty() {
-                            self.routes.partitions.fill(Tracker::default());
+                            self.routes.forget_firehoses();
                         }
                     }
                     Event::DropTopic(topic) => {

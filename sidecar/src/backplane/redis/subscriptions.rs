@@ -17,11 +17,14 @@ use crate::topic::Topic;
 /// Requests taken at once, at most.
 const BATCH: usize = 256;
 
+/// Where the heads of a subscribe call go.
+type HeadsSender = oneshot::Sender<Result<Vec<Option<Position>>, Error>>;
+
 /// A call of one of the verbs.
 pub(super) enum Request {
     Subscribe {
         interests: Vec<Interest>,
-        reply: oneshot::Sender<Result<Vec<Option<Position>>, Error>>,
+        reply: HeadsSender,
     },
     Unsubscribe {
         interests: Vec<Interest>,
@@ -188,10 +191,7 @@ impl<'a> Subscriptions<'a> {
         &mut self,
         changed: &[Interest],
         wanted: &Wanted,
-        subscribing: &[(
-            Vec<Interest>,
-            oneshot::Sender<Result<Vec<Option<Position>>, Error>>,
-        )],
+        subscribing: &[(Vec<Interest>, HeadsSender)],
     ) -> Result<Vec<Option<Position>>, Fault> {
         self.converge(changed, &wanted.interests).await?;
         let interests = || subscribing.iter().flat_map(|(interests, _)| interests);
