@@ -3,8 +3,10 @@ use std::time::UNIX_EPOCH;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::answer::TOPICS;
 use super::*;
 use crate::backplane::NodeId;
+use crate::hub::Action;
 
 #[derive(Debug, Default)]
 struct Recorder {
