@@ -69,7 +69,7 @@ pub struct Profile {
 pub(super) struct Session {
     pub(super) profile: Profile,
     pub(super) topics: HashSet<Topic>,
-    pub(super) patterns: Vec<Pattern>,
+    pub(super) patterns: HashSet<Pattern>,
     /// The request that waits for the backplane.
     pub(super) current: Option<u64>,
     /// What the client wants changed after it, in order.
@@ -114,7 +114,7 @@ impl Hub {
         let session = Session {
             profile,
             topics: HashSet::new(),
-            patterns: Vec::new(),
+            patterns: HashSet::new(),
             current: None,
             waiting: VecDeque::new(),
         };
@@ -307,12 +307,15 @@ impl Hub {
         self.connections.get(&id).copied()
     }
 
-    /// Sessions of a user that are ready.
+    /// Sessions of a user, those too that are not ready yet.
     fn of_user(&self, user: &str) -> impl Iterator<Item = SessionKey> {
         let entry = self.topics.get(&Topic::user(user));
-        entry
-            .into_iter()
-            .flat_map(|entry| entry.subscribers.keys().copied())
+        entry.into_iter().flat_map(|entry| {
+            let pending = entry.pending.keys();
+            let pending = pending.filter_map(|number| self.requests.get(number));
+            let ready = entry.subscribers.keys().copied();
+            ready.chain(pending.map(Request::session))
+        })
     }
 
     fn info(&self, key: SessionKey, now: Instant, out: &impl Outbox) -> ConnectionInfo {

@@ -9,7 +9,7 @@
 //!   reactor and waits for room there (`router`); one task keeps the backplane told of interest
 //!   (`interest`).
 //! - [`Hub`]: one per reactor, driven by the protocol through [`Command`]s and answering through an
-//!   [`Outbox`]: sessions and questions (`local`), subscribing in two phases (`change`), batches and
+//!   [`Outbox`]: sessions and questions (`local`), subscribing in two phases (`change`, `join`), batches and
 //!   fan-out (`deliver`).
 //! - [`Fleet`]: what the API and the process's own life call; pods ask each other in the vocabulary
 //!   of `control`.
@@ -27,16 +27,17 @@ mod deliver;
 mod entry;
 mod fleet;
 mod interest;
+mod join;
 mod local;
 mod metrics;
-#[cfg(test)]
-mod model;
 
 mod outbox;
 mod patterns;
 mod policy;
 mod ranking;
 mod router;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! The pod's side of the backplane: which reactors want what, and the way of publications and
 //! questions to them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     /// Taken by the one task that answers calls.
     pub(super) called: Mutex<Option<mpsc::UnboundedReceiver<Call>>>,
     reactors: OnceLock<Vec<Reactor>>,
+    /// Told to reactors that are attached after the backplane has joined.
+    is_degraded: AtomicBool,
     metrics: Metrics,
 }
 
@@ -55,6 +58,7 @@ impl Router {
             calls,
             called: Mutex::new(Some(called)),
             reactors: OnceLock::new(),
+            is_degraded: AtomicBool::new(false),
             metrics,
         }))
     }
@@ -72,6 +76,9 @@ impl Router {
             self.0.reactors.set(reactors).is_ok(),
             "a router is told its reactors once"
         );
+        if self.0.is_degraded.load(Ordering::SeqCst) {
+            self.0.urge_all(|| Command::State(State::Degraded));
+        }
     }
 
     /// This pod's name in its fleet.
@@ -214,7 +221,8 @@ impl Sink for Router {
     }
 
     fn state(&self, state: State) {
-        tracing::info!(?state, "backplane");
+        let is_degraded = state == State::Degraded;
+        self.0.is_degraded.store(is_degraded, Ordering::SeqCst);
         self.0.urge_all(|| Command::State(state));
     }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::delivery::{Delivery, JSON, Scratch, key_of};
 use super::metrics::{Metrics, Outcome, Tally};
-use super::session::{Effects, Leaving, Now, Session};
+use super::session::{Effects, Leaving, Session};
 use super::{code, text};
 use crate::auth::{Identity, Refusal};
 use crate::backplane::NodeId;
+use crate::config::Limits;
 use crate::hub::{self, Change, Command, ConnectionId, Hub, Leave, Profile};
 use crate::reactor::{Closed, Context, Handler, Message, Reply, SessionId, Sessions};
 
@@ -65,14 +66,20 @@ impl Dialect {
         (&mut self.hub, delivery)
     }
 
-    /// A session's moment to leave, inside what is left of the window.
-    fn leaving(&mut self, leave: Leave, now: Instant) -> Leaving {
-        leaving(leave, now, self.random.f64())
+    /// What a session's state machine needs.
+    fn live<'a>(&'a mut self, id: SessionId, cx: &'a mut Context) -> (&'a Limits, Live<'a>) {
+        let delivery = Delivery {
+            cx,
+            scratch: &mut self.scratch,
+            tally: &mut self.tally,
+        };
+        let hub = &mut self.hub;
+        (&self.settings.limits, Live { id, hub, delivery })
     }
 
     /// Sets every session's alarm anew.
-    fn reschedule(&mut self, sessions: &mut Sessions<State>, cx: &mut Context) {
-        let now = now(cx);
+    fn reschedule(&self, sessions: &mut Sessions<State>, cx: &mut Context) {
+        let now = cx.now();
         for (id, state) in sessions.iter_mut() {
             if let Some(session) = &mut state.0 {
                 let next = session.next_alarm(now, &self.settings.limits);
@@ -88,7 +95,8 @@ impl Handler for Dialect {
     type Command = Command;
 
     fn open(&mut self, id: SessionId, guest: Guest, cx: &mut Context) -> State {
-        let now = now(cx);
+        let now = cx.now();
+        let wall = SystemTime::now();
         let identity = match guest.identity {
             Ok(identity) => identity,
             Err(refusal) => {
@@ -99,7 +107,7 @@ impl Handler for Dialect {
                 };
                 let (_, mut delivery) = self.delivery(cx);
                 delivery.send(id, |out| {
-                    text::unauthenticated(out, code, &refusal.to_string(), now.wall);
+                    text::unauthenticated(out, code, &refusal.to_string(), wall);
                 });
                 cx.close(id, code::UNAUTHENTICATED, "Authentication failed");
                 return State(None);
@@ -112,18 +120,18 @@ impl Handler for Dialect {
             connection.clone(),
             identity.expires_at,
             self.random.f64(),
-            now,
+            (now, wall),
             limits,
         );
         if let Some(leave) = self.leave {
-            session.leave(self.leaving(leave, now.at));
+            session.leave(leaving(leave, now, self.random.f64()));
         }
         cx.alarm(id, Some(session.next_alarm(now, &self.settings.limits)));
         let profile = Profile {
             id: connection,
             identity,
             remote: guest.remote,
-            since: now.at,
+            since: now,
             encoding: JSON,
         };
         let (hub, mut delivery) = self.delivery(cx);
@@ -142,17 +150,9 @@ impl Handler for Dialect {
             return Reply::Nothing;
         };
         self.tally.inbound_bytes(message.payload.len());
-        let now = now(cx);
-        let settings = Arc::clone(&self.settings);
-        let (hub, delivery) = self.delivery(cx);
-        let mut effects = Live { id, hub, delivery };
-        session.message(
-            message.kind,
-            message.payload,
-            now,
-            &settings.limits,
-            &mut effects,
-        );
+        let now = cx.now();
+        let (limits, mut effects) = self.live(id, cx);
+        session.message(message.kind, message.payload, now, limits, &mut effects);
         Reply::Nothing
     }
 
@@ -160,23 +160,21 @@ impl Handler for Dialect {
         let Some(session) = &mut state.0 else {
             return;
         };
-        let now = now(cx);
-        let settings = Arc::clone(&self.settings);
-        let (hub, delivery) = self.delivery(cx);
-        let mut effects = Live { id, hub, delivery };
-        let next = session.alarm(now, &settings.limits, &mut effects);
+        let now = cx.now();
+        let (limits, mut effects) = self.live(id, cx);
+        let next = session.alarm(now, limits, &mut effects);
         cx.alarm(id, next);
     }
 
     fn pause(&mut self, _: SessionId, state: &mut State, cx: &mut Context) {
         if let Some(session) = &mut state.0 {
-            session.pause(true, now(cx));
+            session.pause(true, cx.now());
         }
     }
 
     fn resume(&mut self, _: SessionId, state: &mut State, cx: &mut Context) {
         if let Some(session) = &mut state.0 {
-            session.pause(false, now(cx));
+            session.pause(false, cx.now());
         }
     }
 
@@ -274,12 +272,9 @@ impl Effects for Live<'_> {
     fn count_warning(&mut self) {
         self.delivery.tally.warned();
     }
-}
 
-fn now(cx: &Context) -> Now {
-    Now {
-        at: cx.now(),
-        wall: SystemTime::now(),
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
     }
 }
 

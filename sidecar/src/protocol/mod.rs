@@ -3,7 +3,7 @@
 //! changes for the hub. It knows no sockets, no Redis and no HTTP; everything but `dialect`,
 //! `delivery` and `gateway` is pure and takes time as an argument.
 //!
-//! - `inbound`, `meter`, `session`: reading, limiting and answering one client.
+//! - `frame`, `inbound`, `meter`, `session`: reading, limiting and answering one client.
 //! - `text`, `code`: everything this side says by itself.
 //! - `delivery`, `dialect`: the hub's outbox and the reactor's handler.
 //! - `envelope`: what a backend's message must be to reach a client; the API calls it.
@@ -29,6 +29,7 @@ pub mod code;
 mod delivery;
 mod dialect;
 pub mod envelope;
+mod frame;
 mod gateway;
 mod inbound;
 mod meter;

@@ -1,31 +1,22 @@
 //! One session: what it does with a message and when it is time for something. Pure: time is an
 //! argument, and what it wants done goes to [`Effects`].
 
+mod answer;
+
 use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::value::RawValue;
-
 use super::code;
-use super::inbound::{self, Inbound, Malformed};
+use super::frame;
+use super::inbound::Malformed;
 use super::meter::{Meter, Verdict};
 use super::metrics::Outcome;
 use super::text;
 use crate::config::Limits;
-use crate::hub::{Action, Change, ConnectionId};
+use crate::hub::{Change, ConnectionId};
 use crate::reactor::Kind;
 
 /// A client is told of the same kind of mistake at most this often.
 const COMPLAINT: Duration = Duration::from_secs(1);
-
-/// Topics in one message, unless a session may have more.
-const TOPICS: usize = 4_096;
-
-/// What the clock says: for durations, and for people.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) at: Instant,
-    pub(super) wall: SystemTime,
-}
 
 /// What a session wants done.
 pub(super) trait Effects {
@@ -46,6 +37,9 @@ pub(super) trait Effects {
 
     /// Count a warning.
     fn count_warning(&mut self);
+
+    /// The time for people.
+    fn wall(&self) -> SystemTime;
 }
 
 /// When a session is to leave.
@@ -65,6 +59,8 @@ pub(super) struct Session {
     next_ping: Instant,
     expires: Option<Instant>,
     leaving: Option<Leaving>,
+    /// It was closed for abuse; the rest of a batch is not looked at.
+    is_over: bool,
     /// The reactor does not read from it because it does not read.
     is_paused: bool,
     meter: Meter,
@@ -80,21 +76,22 @@ impl Session {
         id: ConnectionId,
         expires_at: Option<SystemTime>,
         spread: f64,
-        now: Now,
+        (now, wall): (Instant, SystemTime),
         limits: &Limits,
     ) -> Self {
         let expires = expires_at.and_then(|at| {
-            let left = at.duration_since(now.wall).unwrap_or_default();
-            now.at.checked_add(left)
+            let left = at.duration_since(wall).unwrap_or_default();
+            now.checked_add(left)
         });
         Self {
             id,
-            last_message: now.at,
-            next_ping: now.at + ping_period(limits).mul_f64(0.5 + spread / 2.0),
+            last_message: now,
+            next_ping: now + ping_period(limits).mul_f64(0.5 + spread / 2.0),
             expires,
             leaving: None,
+            is_over: false,
             is_paused: false,
-            meter: Meter::new(now.at),
+            meter: Meter::new(now),
             complained: None,
             limited: None,
             warned: None,
@@ -106,16 +103,16 @@ impl Session {
         &mut self,
         kind: Kind,
         payload: &[u8],
-        now: Now,
+        now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) {
-        self.last_message = now.at;
+        self.last_message = now;
         if !self.admit(payload.len(), now, limits, fx) {
             return;
         }
         match kind {
-            Kind::Binary if is_encoded(payload) => {
+            Kind::Binary if frame::is_encoded(payload) => {
                 fx.count(Outcome::Unsupported);
                 let told = (
                     "PROTOCOL_ERROR",
@@ -127,19 +124,26 @@ impl Session {
                 fx.count(Outcome::Malformed);
                 self.complain(Malformed::Json.told(), now, fx);
             }
-            Kind::Text if answer_legacy(payload, fx) => fx.count(Outcome::Handled),
-            Kind::Binary | Kind::Text => self.read(without_prefix(payload), now, limits, fx),
+            Kind::Text if let Some(answer) = frame::heartbeat(payload) => {
+                fx.count(Outcome::Handled);
+                if let Some((prefix, stamp)) = answer {
+                    fx.send(|out| text::legacy_pong(out, prefix, stamp));
+                }
+            }
+            Kind::Binary | Kind::Text => {
+                self.read(frame::without_prefix(payload), now, limits, fx);
+            }
         }
     }
 
     /// The alarm went off: does what is due, and returns when it is to go off again.
     pub(super) fn alarm(
         &mut self,
-        now: Now,
+        now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) -> Option<Instant> {
-        let is_due = |at: Instant| at <= now.at;
+        let is_due = |at: Instant| at <= now;
         if self.leaving.is_some_and(|leaving| is_due(leaving.deadline)) {
             fx.abort();
             return None;
@@ -162,16 +166,17 @@ impl Session {
             return None;
         }
         if is_due(self.next_ping) {
-            fx.send(|out| text::ping(out, now.wall));
-            self.next_ping = now.at + ping_period(limits);
+            let wall = fx.wall();
+            fx.send(|out| text::ping(out, wall));
+            self.next_ping = now + ping_period(limits);
         }
         Some(self.next_alarm(now, limits))
     }
 
     /// When the alarm is to go off. Asked again after a reload, after [`Session::leave`] and
     /// [`Session::stay`].
-    pub(super) fn next_alarm(&mut self, now: Now, limits: &Limits) -> Instant {
-        self.next_ping = self.next_ping.min(now.at + ping_period(limits));
+    pub(super) fn next_alarm(&mut self, now: Instant, limits: &Limits) -> Instant {
+        self.next_ping = self.next_ping.min(now + ping_period(limits));
         let leaves = self.leaving.map(|leaving| leaving.at.min(leaving.deadline));
         [Some(self.next_ping), leaves, self.expires]
             .into_iter()
@@ -190,148 +195,23 @@ impl Session {
     }
 
     /// The reactor stops or begins to read from it.
-    pub(super) fn pause(&mut self, is_paused: bool, now: Now) {
+    pub(super) fn pause(&mut self, is_paused: bool, now: Instant) {
         self.is_paused = is_paused;
-        self.last_message = now.at;
-    }
-
-    /// Reads one message of a frame, or of a batch.
-    fn read(&mut self, json: &[u8], now: Now, limits: &Limits, fx: &mut impl Effects) {
-        match inbound::parse(json, limits.json_depth) {
-            Err(malformed) => {
-                fx.count(Outcome::Malformed);
-                self.complain(malformed.told(), now, fx);
-            }
-            Ok(inbound) if inbound.kind == "batch" => {
-                self.unpack(inbound.payload, now, limits, fx);
-            }
-            Ok(inbound) => self.handle(&inbound, now, limits, fx),
-        }
-    }
-
-    /// Reads the messages of a `batch`. Each counts as a message of its own; a batch in a batch does
-    /// not.
-    fn unpack(
-        &mut self,
-        payload: Option<&RawValue>,
-        now: Now,
-        limits: &Limits,
-        fx: &mut impl Effects,
-    ) {
-        let messages = inbound::field(payload, "messages");
-        let messages =
-            messages.and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
-        let Some(messages) = messages else {
-            fx.count(Outcome::Malformed);
-            let told = (
-                "INVALID_MESSAGE",
-                "a batch has a list `messages` in its payload",
-            );
-            return self.complain(told, now, fx);
-        };
-        fx.count(Outcome::Handled);
-        for (index, message) in messages.into_iter().enumerate() {
-            // The first was paid for with the frame.
-            if index > 0 && !self.admit(0, now, limits, fx) {
-                continue;
-            }
-            match inbound::parse(message.get().as_bytes(), limits.json_depth) {
-                Ok(inbound) if inbound.kind != "batch" => self.handle(&inbound, now, limits, fx),
-                Ok(_) => {
-                    fx.count(Outcome::Malformed);
-                    let told = ("INVALID_MESSAGE", "a batch cannot hold a batch");
-                    self.complain(told, now, fx);
-                }
-                Err(malformed) => {
-                    fx.count(Outcome::Malformed);
-                    self.complain(malformed.told(), now, fx);
-                }
-            }
-        }
-    }
-
-    fn handle(&mut self, inbound: &Inbound<'_>, now: Now, limits: &Limits, fx: &mut impl Effects) {
-        let payload = inbound.payload;
-        match &*inbound.kind {
-            "PING" | "ping" => {
-                let echo =
-                    number(payload, "timestamp").or_else(|| number(payload, "client_timestamp"));
-                fx.send(|out| text::pong(out, echo.unwrap_or("0"), now.wall));
-            }
-            "client_hello" => {
-                let version = number(payload, "protocol_version");
-                let version = version
-                    .and_then(|version| version.parse().ok())
-                    .unwrap_or(1);
-                let id = &self.id;
-                fx.send(|out| text::server_hello(out, id, version, limits, now.wall));
-            }
-            "subscription" | "subscription_update" => {
-                return self.subscription(payload, now, limits, fx);
-            }
-            "request_snapshot" | "snapshot_request" | "sync_request" => {
-                let topics = inbound::field(payload, "topics").map(RawValue::get);
-                let topics = topics.filter(|topics| topics.starts_with('['));
-                fx.send(|out| text::snapshot_complete(out, topics.unwrap_or("[]")));
-            }
-            // Answers to what the gateway does not ask, and questions that no server answers.
-            "PONG"
-            | "config_request"
-            | "config_update_request"
-            | "debug_request"
-            | "encryption_request"
-            | "health_check_response"
-            | "key_rotation_request"
-            | "metrics_response"
-            | "pong"
-            | "sync_response" => {}
-            _ => return fx.count(Outcome::NoBackend),
-        }
-        fx.count(Outcome::Handled);
-    }
-
-    fn subscription(
-        &mut self,
-        payload: Option<&RawValue>,
-        now: Now,
-        limits: &Limits,
-        fx: &mut impl Effects,
-    ) {
-        let action = inbound::field(payload, "action").and_then(inbound::string);
-        let action = match action.as_deref() {
-            Some("subscribe") => Action::Subscribe,
-            Some("unsubscribe") => Action::Unsubscribe,
-            _ => {
-                fx.count(Outcome::Malformed);
-                let told = (
-                    "PROTOCOL_ERROR",
-                    "a subscription update has an `action`: subscribe or unsubscribe",
-                );
-                return self.complain(told, now, fx);
-            }
-        };
-        let topics =
-            inbound::field(payload, "topics").map_or_else(|| Some(Vec::new()), inbound::strings);
-        let Some(topics) = topics else {
-            fx.count(Outcome::Malformed);
-            let told = ("PROTOCOL_ERROR", "`topics` must be a list of strings");
-            return self.complain(told, now, fx);
-        };
-        if topics.len() > TOPICS.max(limits.subscriptions as usize) {
-            fx.count(Outcome::Malformed);
-            let told = ("SUBSCRIPTION_FAILED", "too many topics in one message");
-            return self.complain(told, now, fx);
-        }
-        fx.count(Outcome::Handled);
-        fx.change(Change { action, topics });
+        self.last_message = now;
     }
 
     /// Whether a message of so many bytes may be looked at.
-    fn admit(&mut self, bytes: usize, now: Now, limits: &Limits, fx: &mut impl Effects) -> bool {
-        match self.meter.take(bytes, now.at, limits) {
+    fn admit(
+        &mut self,
+        bytes: usize,
+        now: Instant,
+        limits: &Limits,
+        fx: &mut impl Effects,
+    ) -> bool {
+        match self.meter.take(bytes, now, limits) {
             Verdict::Fine => true,
             Verdict::Low { remaining, limit } => {
-                if is_time(&mut self.warned, now.at) {
+                if is_time(&mut self.warned, now) {
                     fx.count_warning();
                     fx.send(|out| text::rate_limit_warning(out, remaining, limit));
                 }
@@ -339,13 +219,15 @@ impl Session {
             }
             Verdict::Over { retry_after } => {
                 fx.count(Outcome::RateLimited);
-                if is_time(&mut self.limited, now.at) {
-                    fx.send(|out| text::rate_limited(out, retry_after, now.wall));
+                if is_time(&mut self.limited, now) {
+                    let wall = fx.wall();
+                    fx.send(|out| text::rate_limited(out, retry_after, wall));
                 }
                 false
             }
             Verdict::Abuse => {
                 fx.count(Outcome::RateLimited);
+                self.is_over = true;
                 fx.close(code::RATE_LIMITED, "rate limit exceeded");
                 false
             }
@@ -353,9 +235,10 @@ impl Session {
     }
 
     /// Tells the client of a mistake.
-    fn complain(&mut self, (code, message): (&str, &str), now: Now, fx: &mut impl Effects) {
-        if is_time(&mut self.complained, now.at) {
-            fx.send(|out| text::error(out, code, message, now.wall));
+    fn complain(&mut self, (code, message): (&str, &str), now: Instant, fx: &mut impl Effects) {
+        if is_time(&mut self.complained, now) {
+            let wall = fx.wall();
+            fx.send(|out| text::error(out, code, message, wall));
         }
     }
 }
@@ -369,50 +252,6 @@ fn is_time(last: &mut Option<Instant>, now: Instant) -> bool {
     true
 }
 
-/// A number of the payload, as the client wrote it.
-fn number<'a>(payload: Option<&'a RawValue>, name: &str) -> Option<&'a str> {
-    let text = inbound::field(payload, name)?.get();
-    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
-        .then_some(text)
-}
-
-/// Frames that published servers and clients may agree on and this side never does
-/// (wse-protocol 1.4).
-fn is_encoded(payload: &[u8]) -> bool {
-    [b"C:", b"E:", b"M:"]
-        .iter()
-        .any(|prefix| payload.starts_with(*prefix))
-}
-
-/// Answers a heartbeat of the old form `PING:<ms>`, and swallows its answer.
-fn answer_legacy(payload: &[u8], fx: &mut impl Effects) -> bool {
-    let (prefix, rest) = match payload.strip_prefix(b"WSE:") {
-        Some(rest) => ("WSE:", rest),
-        None => ("", payload),
-    };
-    if let Some(stamp) = rest.strip_prefix(b"PING:") {
-        fx.send(|out| {
-            out.extend_from_slice(prefix.as_bytes());
-            out.extend_from_slice(b"PONG:");
-            out.extend_from_slice(stamp);
-        });
-        return true;
-    }
-    rest.starts_with(b"PONG:")
-}
-
-/// The JSON text behind an old category prefix.
-fn without_prefix(payload: &[u8]) -> &[u8] {
-    for prefix in [&b"WSE"[..], b"S", b"U"] {
-        if let Some(rest) = payload.strip_prefix(prefix)
-            && rest.first() == Some(&b'{')
-        {
-            return rest;
-        }
-    }
-    payload
-}
-
 fn ping_period(limits: &Limits) -> Duration {
     Duration::from_secs(limits.ping_seconds.max(1).into())
 }
@@ -420,3 +259,6 @@ fn ping_period(limits: &Limits) -> Duration {
 fn idle_period(limits: &Limits) -> Duration {
     Duration::from_secs(limits.idle_seconds.max(1).into())
 }
+
+#[cfg(test)]
+mod tests;

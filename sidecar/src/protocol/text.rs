@@ -79,6 +79,12 @@ pub(super) fn pong(out: &mut Vec<u8>, echo: &str, wall: SystemTime) {
     );
 }
 
+/// The answer to a ping of the old form.
+pub(super) fn legacy_pong(out: &mut Vec<u8>, prefix: &str, stamp: &[u8]) {
+    out.extend_from_slice(prefix.as_bytes());
+    out.extend_from_slice(stamp);
+}
+
 /// The server's own ping.
 pub(super) fn ping(out: &mut Vec<u8>, wall: SystemTime) {
     put!(
@@ -200,4 +206,97 @@ fn time(wall: SystemTime) -> humantime::Rfc3339Timestamp {
 fn millis(wall: SystemTime) -> u64 {
     let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::backplane::NodeId;
+    use crate::hub::Refused;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> (String, Value) {
+        let mut out = Vec::new();
+        write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        (text, json)
+    }
+
+    #[test]
+    fn everything_said_is_json_with_its_type_within_the_first_characters() {
+        let id = ConnectionId::new(&NodeId::new("pod"));
+        let (wall, limits) = (UNIX_EPOCH, Limits::default());
+        let no_limits = Limits {
+            messages_per_second: 0,
+            ..Limits::default()
+        };
+        let ack = Ack {
+            action: Action::Subscribe,
+            succeeded: vec!["a\"\\\n".into()],
+            failed: vec![("é".into(), Refused::Limit), ("b".into(), Refused::Busy)],
+            degraded: true,
+        };
+        let all: [(&str, (String, Value)); 12] = [
+            (
+                "server_ready",
+                written(|out| server_ready(out, &id, "a\"b", wall)),
+            ),
+            (
+                "server_hello",
+                written(|out| server_hello(out, &id, 9, &limits, wall)),
+            ),
+            (
+                "server_hello",
+                written(|out| server_hello(out, &id, 0, &no_limits, wall)),
+            ),
+            ("PONG", written(|out| pong(out, "-1.5e3", wall))),
+            ("ping", written(|out| ping(out, wall))),
+            (
+                "subscription_update",
+                written(|out| subscription_update(out, &ack)),
+            ),
+            (
+                "error",
+                written(|out| subscription_failed(out, &ack, "why \"")),
+            ),
+            (
+                "snapshot_complete",
+                written(|out| snapshot_complete(out, "[1]")),
+            ),
+            ("error", written(|out| error(out, "X", "why \"", wall))),
+            (
+                "error",
+                written(|out| unauthenticated(out, "X", "why", wall)),
+            ),
+            ("error", written(|out| rate_limited(out, 0.0, wall))),
+            (
+                "rate_limit_warning",
+                written(|out| rate_limit_warning(out, 3, 20)),
+            ),
+        ];
+        for (kind, (text, json)) in &all {
+            assert!(
+                text.starts_with(&format!(r#"{{"c":"WSE","t":"{kind}","#)),
+                "{text}"
+            );
+            assert!(json["p"].is_object(), "{text}");
+        }
+        let json = |index: usize| &all[index].1.1["p"];
+        assert_eq!(json(0)["details"]["user_id"], "a\"b");
+        assert_eq!(json(1)["protocol_version"], 2);
+        assert_eq!(
+            (
+                &json(2)["protocol_version"],
+                &json(2)["limits"]["rate_limit_capacity"]
+            ),
+            (&1.into(), &Value::Null)
+        );
+        assert_eq!(json(5)["success"], true);
+        assert_eq!(json(5)["degraded"], true);
+        assert!(json(5).get("recovery").is_none());
+        assert_eq!(json(6)["details"]["topics"], serde_json::json!(["é", "b"]));
+        assert!(json(10)["retry_after"].as_f64().unwrap() > 0.0);
+    }
 }
