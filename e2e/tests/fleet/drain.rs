@@ -141,6 +141,46 @@ async fn a_drain_that_is_taken_back_takes_clients_again() -> Outcome {
     Ok(())
 }
 
+/// A flash crowd cancels a scale-in: who has not been asked to leave yet is not asked any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_is_taken_back_keeps_who_has_not_left() -> Outcome {
+    const CLIENTS: usize = 100;
+    let setup = Setup::new()?;
+    let mut config = setup.config("a");
+    config.drain.window_seconds = 60;
+    config.drain.deadline_seconds = 90;
+    let gateway = Gateway::start(&setup, config).await?;
+    let dial = Dial::new(&gateway.url(), &setup.token("user", &["chat.*"]));
+    let mut waiting = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut client = Client::connect(&dial).await?;
+        client.subscribe(&["chat.general"]).await?;
+        waiting.spawn(async move { client.next().await });
+    }
+    let before = gateway.metrics().await?;
+    gateway.drain().await?;
+    let closed = [("code", "4300")];
+    has_grown(&gateway, &before, "wse_sessions_closed_total", &closed, 1.0).await?;
+    gateway.undrain().await?;
+    let message = json!({ "t": "stay", "p": {} });
+    gateway
+        .api()
+        .publish("chat.general", &message, None)
+        .await?;
+
+    let (mut left, mut stayed) = (0, 0);
+    for end in waiting.join_all().await {
+        match end {
+            Ok(event) if event.t == "stay" => stayed += 1,
+            Err(Error::Closed { code: 4300, .. }) => left += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    println!("{left} left, {stayed} stayed");
+    assert!(left > 0 && stayed > 0, "{left} left, {stayed} stayed");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_needs_the_clusters_token() -> Outcome {
     let setup = Setup::new()?;
