@@ -2,7 +2,9 @@
 //! at a gap.
 
 use redis::Value;
+use tokio::time::Instant;
 
+use super::attempt::seen_arguments;
 use super::read::unexpected;
 use super::reader::Reader;
 use super::session::{Clock, Fault, Session};
@@ -10,9 +12,6 @@ use super::tracker::Verdict;
 use super::{Core, PARTITION_LIFE_MILLIS, fresh_epoch};
 use crate::backplane::Position;
 use crate::topic::Topic;
-use tokio::time::Instant;
-
-use super::attempt::seen_arguments;
 
 /// Publications read at once: a long history is delivered in pieces.
 const CHUNK: usize = 64;
