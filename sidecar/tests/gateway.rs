@@ -2,6 +2,8 @@
 //! as the client. Only the edge is missing: a thread answers the handshakes and hands the sockets
 //! over.
 
+#![allow(clippy::disallowed_methods)]
+
 #[path = "gateway/client.rs"]
 mod client;
 #[path = "gateway/drain.rs"]
