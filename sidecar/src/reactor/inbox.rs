@@ -1,5 +1,6 @@
 //! The way from other threads into a loop: a list under a lock, taken whole once a turn, and a waker.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
@@ -15,7 +16,8 @@ use super::handle::{Full, Options};
 #[derive(Debug)]
 pub(super) enum Item<A, C> {
     Accept(Box<(Socket, A)>),
-    Command(C),
+    /// With its bytes, as its sender named them.
+    Command(C, usize),
     Resize(Options),
 }
 
@@ -37,8 +39,7 @@ pub(super) struct Inbox<A, C> {
 
 #[derive(Debug)]
 struct Waiting<A, C> {
-    items: Vec<Item<A, C>>,
-    bytes: usize,
+    items: VecDeque<Item<A, C>>,
     /// Nobody takes items any more.
     ended: bool,
 }
@@ -47,8 +48,7 @@ impl<A, C> Inbox<A, C> {
     pub(super) fn new(waker: Waker, bound: usize) -> Self {
         Self {
             waiting: Mutex::new(Waiting {
-                items: Vec::new(),
-                bytes: 0,
+                items: VecDeque::new(),
                 ended: false,
             }),
             bytes: AtomicUsize::new(0),
@@ -69,7 +69,9 @@ impl<A, C> Inbox<A, C> {
             return;
         }
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        waiting.items.push(Item::Accept(Box::new((socket, accept))));
+        waiting
+            .items
+            .push_back(Item::Accept(Box::new((socket, accept))));
         drop(waiting);
         self.wake();
     }
@@ -82,8 +84,7 @@ impl<A, C> Inbox<A, C> {
             return Err(Full(command));
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        waiting.bytes += bytes;
-        waiting.items.push(Item::Command(command));
+        waiting.items.push_back(Item::Command(command, bytes));
         drop(waiting);
         self.wake();
         Ok(())
@@ -93,7 +94,7 @@ impl<A, C> Inbox<A, C> {
         self.bound.store(options.inbox_bytes, Ordering::Relaxed);
         let mut waiting = self.lock();
         if !waiting.ended {
-            waiting.items.push(Item::Resize(options));
+            waiting.items.push_back(Item::Resize(options));
         }
         drop(waiting);
         self.wake();
@@ -130,15 +131,11 @@ impl<A, C> Inbox<A, C> {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes all that waits into `items`, which is empty; gives its bytes, to be told to
-    /// [`Inbox::done`] once it has run.
-    pub(super) fn take(&self, items: &mut Vec<Item<A, C>>) -> usize {
-        if !self.woken.swap(false, Ordering::Acquire) {
-            return 0;
+    /// Takes all that waits, behind what is in `items`. What has run is told to [`Inbox::done`].
+    pub(super) fn take(&self, items: &mut VecDeque<Item<A, C>>) {
+        if self.woken.swap(false, Ordering::Acquire) {
+            items.append(&mut self.lock().items);
         }
-        let mut waiting = self.lock();
-        mem::swap(&mut waiting.items, items);
-        mem::take(&mut waiting.bytes)
     }
 
     /// Commands of this many bytes have run.

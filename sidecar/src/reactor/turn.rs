@@ -24,6 +24,10 @@ pub(super) const WAKE: Token = Token(usize::MAX);
 /// Events taken at once. More wait for the next turn.
 const EVENTS: usize = 1024;
 
+/// Commands of about this many bytes run in one turn. A burst of publications goes out in pieces, so
+/// that a client that reads is not taken for one that does not.
+const TURN_BYTES: usize = 1 << 20;
+
 pub(super) struct Reactor<H: Handler> {
     pub(super) handler: H,
     pub(super) sessions: Sessions<H::Session>,
@@ -32,8 +36,9 @@ pub(super) struct Reactor<H: Handler> {
     pub(super) poll: Poll,
     pub(super) inbox: Arc<Inbox<H::Accept, H::Command>>,
     next_generation: u32,
+    /// Taken from the inbox and not run yet.
+    items: VecDeque<Item<H::Accept, H::Command>>,
     /// Lists whose memory is used again each turn.
-    items: Vec<Item<H::Accept, H::Command>>,
     due: Vec<u32>,
     pub(super) dirty: Vec<SessionId>,
 }
@@ -66,7 +71,7 @@ impl<H: Handler> Reactor<H> {
             poll,
             inbox,
             next_generation: 0,
-            items: Vec::new(),
+            items: VecDeque::new(),
             due: Vec::new(),
             dirty: Vec::new(),
         }
@@ -106,7 +111,11 @@ impl<H: Handler> Reactor<H> {
 
     /// How long the poll may wait.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        if !self.cx.ready.is_empty() || !self.cx.dirty.is_empty() || !self.cx.over.is_empty() {
+        if !self.items.is_empty()
+            || !self.cx.ready.is_empty()
+            || !self.cx.dirty.is_empty()
+            || !self.cx.over.is_empty()
+        {
             return Some(Duration::ZERO);
         }
         self.cx.until_alarm(Instant::now())
@@ -185,15 +194,18 @@ impl<H: Handler> Reactor<H> {
     }
 
     fn commands(&mut self) {
-        let mut items = mem::take(&mut self.items);
-        let bytes = self.inbox.take(&mut items);
-        for item in items.drain(..) {
+        self.inbox.take(&mut self.items);
+        let mut bytes = 0;
+        while bytes < TURN_BYTES
+            && let Some(item) = self.items.pop_front()
+        {
             match item {
                 Item::Accept(arrival) => {
                     let (socket, accept) = *arrival;
                     self.open(socket, accept);
                 }
-                Item::Command(command) => {
+                Item::Command(command, weight) => {
+                    bytes += weight;
                     self.hide_closing();
                     self.handler
                         .command(command, &mut self.sessions, &mut self.cx);
@@ -201,7 +213,6 @@ impl<H: Handler> Reactor<H> {
                 Item::Resize(options) => self.cx.options = options,
             }
         }
-        self.items = items;
         if bytes > 0 {
             self.inbox.done(bytes);
         }

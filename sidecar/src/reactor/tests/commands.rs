@@ -128,6 +128,20 @@ async fn the_inbox_is_bounded_in_bytes() {
     rig.inbox.room().await;
 }
 
+#[test]
+fn a_burst_of_commands_is_spread_over_turns() {
+    let mut rig = Rig::new(Options::default());
+    for command in 0..3 {
+        assert!(rig.inbox.command(command, 1 << 20, true).is_ok());
+    }
+    for ran in 1..=3 {
+        rig.turn();
+        assert_eq!(rig.reactor.handler.seen.len(), ran);
+        let rest = (ran < 3).then_some(Duration::ZERO);
+        assert_eq!(rig.reactor.timeout(), rest);
+    }
+}
+
 /// Tells what happens through a channel.
 struct Teller(mpsc::Sender<&'static str>);
 
