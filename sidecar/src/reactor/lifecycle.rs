@@ -117,6 +117,7 @@ impl Context {
         if before == Phase::Gone || (before == Phase::Ending && gracefully) {
             return;
         }
+        connection.engine.discard_partial();
         connection.phase = if gracefully {
             Phase::Ending
         } else {
@@ -127,6 +128,7 @@ impl Context {
             Phase::Closing(code) => self.over.push((id, Closed::ByServer(code))),
             Phase::Ending | Phase::Gone => {}
         }
+        self.count_partial(id);
         self.closing.push(id);
         if gracefully {
             self.set_deadline(id);
@@ -158,7 +160,7 @@ impl Context {
             let largest = self
                 .connections
                 .iter()
-                .filter(|(_, connection)| connection.is_open())
+                .filter(|(_, connection)| connection.is_open() && connection.counted_partial > 0)
                 .max_by_key(|(_, connection)| connection.counted_partial)
                 .map(|(_, connection)| connection.id);
             let Some(id) = largest else {

@@ -100,9 +100,10 @@ impl Queue {
         }
     }
 
-    /// Whether this many bytes more stay within the bound.
+    /// Whether this many bytes more stay within the bound. An empty queue takes anything: whoever has
+    /// read everything is not slow, however large the next block is.
     pub(super) fn has_room(&self, more: usize, bound: usize) -> bool {
-        self.bytes + more <= bound
+        self.bytes == 0 || self.bytes + more <= bound
     }
 
     /// Appends shared frames if they fit, or does what the policy says. [`Pushed::Closed`] asks the

@@ -82,9 +82,10 @@ impl Engine {
         self.state == State::Open
     }
 
-    /// Memory held for a frame or message that is not complete, in bytes.
+    /// Memory held for a message that is not complete, in bytes. A split header or control frame is not
+    /// counted: it is at most 139 bytes, and closing would not free it.
     pub fn partial_bytes(&self) -> usize {
-        self.carry.capacity() + self.message.as_ref().map_or(0, Partial::held_bytes)
+        self.message.as_ref().map_or(0, Partial::held_bytes)
     }
 
     /// Takes bytes from the client, up to the next event. To be called with the rest until all is
@@ -143,6 +144,11 @@ impl Engine {
         self.close = Some(close::body(code, reason));
         self.message = None;
         true
+    }
+
+    /// Drops a message that will never be complete, because nothing is read any more.
+    pub fn discard_partial(&mut self) {
+        self.message = None;
     }
 
     /// Appends the control frames that have to go out, if any. A ping that came before the end is still

@@ -55,6 +55,19 @@ fn close_asks_the_caller_and_changes_nothing() {
 }
 
 #[test]
+fn an_empty_queue_takes_what_is_larger_than_the_bound() {
+    let mut queue = Queue::default();
+    assert_eq!(
+        push(&mut queue, &span(3, 10, 1), Overflow::Close(4508), 25),
+        Pushed::Queued
+    );
+    assert_eq!(
+        push(&mut queue, &span(1, 2, 2), Overflow::Close(4508), 25),
+        Pushed::Closed
+    );
+}
+
+#[test]
 fn drop_newest_leaves_the_queue() {
     let mut queue = Queue::default();
     assert_eq!(

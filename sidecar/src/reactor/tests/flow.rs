@@ -246,3 +246,31 @@ fn the_largest_unfinished_message_goes_when_the_budget_is_spent() {
     assert!(rig.reactor.sessions.get_mut(small).is_some());
     assert_eq!(rig.reactor.cx.counters.closed_oversize, 1);
 }
+
+#[test]
+fn ended_and_idle_sessions_do_not_pay_for_anothers_unfinished_messages() {
+    let mut rig = Rig::new(small());
+    let (_, mut idle) = rig.connect(b"");
+    // Half a control frame is no unfinished message.
+    let (_, mut pinging) = rig.connect(&frame(0x89, b"ping")[..8]);
+    // Replies that are not read keep its queue, a part of a message its budget, a FIN its end.
+    let (ended, mut gone) = rig.connect(b"");
+    let replies = span(1, &[b'a'; 60_000]);
+    while rig.reactor.cx.queued_bytes(ended) == 0 {
+        rig.reactor.cx.push(ended, &replies, Overflow::Close(4508));
+        rig.turn();
+    }
+    gone.send(&frame(0x01, &[b'a'; 40_000]));
+    rig.until(|rig| rig.reactor.cx.counters.partial_bytes >= 40_000);
+    gone.stream.shutdown(Shutdown::Write).unwrap();
+    rig.until(|rig| !rig.closed().is_empty());
+    assert_eq!(rig.reactor.cx.counters.partial_bytes, 0);
+
+    let (_, mut writing) = rig.connect(&frame(0x01, &[b'a'; 60_000]));
+    writing.send(&frame(0x00, b"a"));
+    idle.send(&frame(0x81, b"still here"));
+    rig.frames(&mut idle, 1);
+    pinging.send(&frame(0x89, b"ping")[8..]);
+    assert_eq!(rig.frames(&mut pinging, 1)[0], (0x8a, b"ping".to_vec()));
+    assert_eq!(rig.reactor.cx.counters.closed_oversize, 0);
+}
