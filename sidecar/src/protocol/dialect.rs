@@ -156,6 +156,15 @@ impl Handler for Dialect {
         Reply::Nothing
     }
 
+    fn overhead(&mut self, id: SessionId, state: &mut State, frames: u32, cx: &mut Context) {
+        let Some(session) = &mut state.0 else {
+            return;
+        };
+        let now = cx.now();
+        let (limits, mut effects) = self.live(id, cx);
+        session.overhead(frames, now, limits, &mut effects);
+    }
+
     fn alarm(&mut self, id: SessionId, state: &mut State, cx: &mut Context) {
         let Some(session) = &mut state.0 else {
             return;

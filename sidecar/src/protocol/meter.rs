@@ -82,6 +82,19 @@ impl Meter {
             })
     }
 
+    /// So many frames have come that are no messages: pings, pongs, fragments but the last. Each costs as
+    /// much as a message; the debt is one second's messages at most.
+    pub(super) fn take_overhead(&mut self, frames: u32, now: Instant, limits: &Limits) -> Verdict {
+        let rate = limits.messages_per_second;
+        self.messages.refill(rate, now);
+        let wait = self.messages.wait(rate, 1.0);
+        self.messages.level = (self.messages.level - f64::from(frames)).max(-f64::from(rate));
+        if wait > 0.0 {
+            return self.drop(wait, now);
+        }
+        Verdict::Fine
+    }
+
     fn drop(&mut self, retry_after: f64, now: Instant) -> Verdict {
         let is_new = |last: Instant| now.duration_since(last) > PARDON;
         if self.last_dropped.is_none_or(is_new) {
@@ -185,6 +198,19 @@ mod tests {
         let mut meter = Meter::new(now);
         for _ in 0..10_000 {
             assert_eq!(meter.take(1 << 20, now, &limits(0, 0)), Verdict::Fine);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_pings_and_fragments_is_abuse_and_a_few_are_nothing() {
+        let start = Instant::now();
+        let limits = limits(10, 0);
+        for (frames, expected) in [(2, Verdict::Fine), (1_000_000, Verdict::Abuse)] {
+            let mut meter = Meter::new(start);
+            let verdicts = (0..15).map(|second| {
+                meter.take_overhead(frames, start + Duration::from_secs(second), &limits)
+            });
+            assert_eq!(verdicts.last(), Some(expected), "{frames}");
         }
     }
 

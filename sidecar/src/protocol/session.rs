@@ -208,7 +208,27 @@ impl Session {
         limits: &Limits,
         fx: &mut impl Effects,
     ) -> bool {
-        match self.meter.take(bytes, now, limits) {
+        let verdict = self.meter.take(bytes, now, limits);
+        self.judge(verdict, now, fx)
+    }
+
+    /// Frames came that are no messages.
+    pub(super) fn overhead(
+        &mut self,
+        frames: u32,
+        now: Instant,
+        limits: &Limits,
+        fx: &mut impl Effects,
+    ) {
+        if !self.is_over {
+            let verdict = self.meter.take_overhead(frames, now, limits);
+            self.judge(verdict, now, fx);
+        }
+    }
+
+    /// Tells the client what the meter says; whether what was metered may be looked at.
+    fn judge(&mut self, verdict: Verdict, now: Instant, fx: &mut impl Effects) -> bool {
+        match verdict {
             Verdict::Fine => true,
             Verdict::Low { remaining, limit } => {
                 if is_time(&mut self.warned, now) {

@@ -105,6 +105,17 @@ pub trait Handler: Sized + 'static {
         cx: &mut Context,
     ) -> Reply;
 
+    /// Frames arrived in one read that are no messages: pings, pongs, fragments but the last. They are
+    /// dealt with; this is for those who limit what a client may send.
+    fn overhead(
+        &mut self,
+        _id: SessionId,
+        _session: &mut Self::Session,
+        _frames: u32,
+        _cx: &mut Context,
+    ) {
+    }
+
     /// The session's alarm, set by [`Context::alarm`], went off. It is unset now.
     fn alarm(&mut self, _id: SessionId, _session: &mut Self::Session, _cx: &mut Context) {}
 

@@ -130,8 +130,15 @@ impl<H: Handler> Reactor<H> {
         send_batch(cx, id, buffer, &mut batch);
         if let Some(connection) = cx.connection_mut(id) {
             connection.holding = false;
+            let frames = connection.engine.take_overhead_frames();
             if connection.engine.wants_transmit() {
                 cx.queue_control(id);
+            }
+            if frames > 0
+                && cx.open(id).is_some()
+                && let Some(session) = sessions.get_mut(id)
+            {
+                handler.overhead(id, session, frames, cx);
             }
         }
         cx.count_partial(id);

@@ -26,6 +26,8 @@ pub struct Engine {
     pong: Option<Vec<u8>>,
     /// Body of the Close frame that has to go out.
     close: Option<Vec<u8>>,
+    /// Frames since the last [`Engine::take_overhead_frames`] that completed no message.
+    overhead_frames: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -83,7 +85,7 @@ impl Engine {
     }
 
     /// Memory held for a message that is not complete, in bytes. A split header or control frame is not
-    /// counted: it is at most 139 bytes, and closing would not free it.
+    /// counted: it is at most 131 bytes, and closing would not free it.
     pub fn partial_bytes(&self) -> usize {
         self.message.as_ref().map_or(0, Partial::held_bytes)
     }
@@ -144,6 +146,12 @@ impl Engine {
         self.close = Some(close::body(code, reason));
         self.message = None;
         true
+    }
+
+    /// Pings, pongs and fragments but the last that came since this was asked: what costs work and is no
+    /// message.
+    pub fn take_overhead_frames(&mut self) -> u32 {
+        mem::take(&mut self.overhead_frames)
     }
 
     /// Drops a message that will never be complete, because nothing is read any more.
@@ -306,6 +314,7 @@ impl Engine {
             return Ok(None);
         };
         if !frame.fin {
+            self.overhead_frames += 1;
             return Ok(None);
         }
         let message = self.message.take().map(Partial::finish).transpose()?;
@@ -324,9 +333,13 @@ impl Engine {
             }
             Opcode::Ping if self.state == State::Open => {
                 self.pong = Some(payload.to_vec());
+                self.overhead_frames += 1;
                 Ok(None)
             }
-            _ => Ok(None),
+            _ => {
+                self.overhead_frames += 1;
+                Ok(None)
+            }
         }
     }
 

@@ -288,3 +288,19 @@ proptest! {
         prop_assert_eq!(run(&mut Engine::default(), &stream, &sizes), whole(&stream));
     }
 }
+
+#[test]
+fn frames_that_complete_no_message_are_counted() {
+    let mut engine = Engine::default();
+    let frames = [
+        frame(0x81, b"whole"),
+        frame(0x89, b"ping"),
+        frame(0x8a, b"pong"),
+        frame(0x01, b"first"),
+        frame(0x00, b"middle"),
+        frame(0x80, b"last"),
+    ];
+    run(&mut engine, &frames.concat(), &[7, 20]);
+    assert_eq!(engine.take_overhead_frames(), 4);
+    assert_eq!(engine.take_overhead_frames(), 0);
+}
