@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite;
 
-use self::gateway::{API_KEY, Directory, Gateway, TOKEN};
+use self::gateway::{API_KEY, Directory, Gateway, TOKEN, free_ports};
 
 #[tokio::test]
 async fn the_admin_port_tells_how_it_is() {
@@ -375,4 +375,33 @@ fn a_gateway_that_cannot_start_says_why() {
     assert_eq!(run.status.code(), Some(1));
     let log = String::from_utf8(run.stderr).unwrap();
     assert!(log.contains(&address), "{log}");
+}
+
+#[tokio::test]
+async fn an_inherited_socket_that_does_not_listen_is_refused() {
+    let directory = Directory::new();
+    let ports = free_ports();
+    let config = json!({
+        "version": 1,
+        "auth": {"mode": "None"},
+        "listen": {
+            "api": format!("127.0.0.1:{}", ports[0]),
+            "admin": format!("127.0.0.1:{}", ports[1]),
+        },
+    });
+    let file = directory.file("config.json", &config.to_string());
+    let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = std::net::TcpStream::connect(peer.local_addr().unwrap()).unwrap();
+    let script = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --config "$1" 3<&0"#;
+    let run = tokio::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_wse-sidecar")])
+        .arg(file)
+        .stdin(std::os::fd::OwnedFd::from(connected))
+        .kill_on_drop(true)
+        .output();
+    let run = tokio::time::timeout(gateway::HANG, run).await;
+    let run = run.expect("it does not start").unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let log = String::from_utf8(run.stderr).unwrap();
+    assert!(log.contains("does not listen"), "{log}");
 }
