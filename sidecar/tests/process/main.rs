@@ -217,11 +217,45 @@ async fn a_signal_sends_clients_elsewhere_and_exits() {
 }
 
 #[tokio::test]
+async fn a_publish_that_is_held_at_the_exit_is_answered() {
+    let nowhere = free_ports()[0];
+    let mut gateway = Gateway::start(|config| {
+        let url = format!("redis://127.0.0.1:{nowhere}");
+        config["cluster"] = json!("default/chat");
+        config["backplane"] = json!({"Redis": {"url": url, "holdMillis": 3_000}});
+    })
+    .await;
+    let body = json!({"topic": "chat.a", "message": {"t": "note"}}).to_string();
+    let publish = gateway.api(Method::POST, "/publish", &body);
+    let exit = async {
+        for _ in 0..100 {
+            if gateway.metric("wse_backplane_held_bytes").await > 0.0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        gateway.signal(Signal::TERM);
+    };
+    let (answer, ()) = tokio::join!(publish, exit);
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert_eq!(answer.json()["error"]["code"], "BACKPLANE_AWAY");
+    assert_eq!(answer.headers["connection"], "close");
+    assert!(gateway.exit().await.success(), "{}", gateway.log());
+}
+
+#[tokio::test]
 async fn a_second_signal_exits_at_once() {
     let mut gateway = Gateway::start(|config| config["drain"]["waitSeconds"] = json!(3_600)).await;
     let mut client = gateway.client("ann").await;
     gateway.signal(Signal::INT);
     gateway.wait_metric("wse_draining", 1.0).await;
+    for answer in [
+        gateway.api(Method::GET, "/topics", "").await,
+        gateway.api(Method::GET, "/nowhere", "").await,
+        gateway.admin("/live").await,
+    ] {
+        assert_eq!(answer.headers["connection"], "close", "{}", answer.text);
+    }
     assert_eq!(client.subscribe("chat.a").await["success"], true);
     let mut late = gateway.client("late").await;
     assert_eq!(late.subscribe("chat.a").await["success"], true);
