@@ -94,7 +94,7 @@ impl Remote {
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
             .map_err(|error| Error::Tls(std::io::Error::other(error)))?;
-        let remote = Arc::new(Self {
+        Ok(Self {
             url,
             pace,
             client: Client::builder(TokioExecutor::new())
@@ -104,14 +104,32 @@ impl Remote {
             wake: Arc::default(),
             waiters: Semaphore::new(WAITERS),
             metrics,
-        });
-        tokio::spawn(keep_fetching(Arc::downgrade(&remote)));
-        Ok(remote)
+        }
+        .spawn())
     }
 
-    /// Whether this is the set that would be fetched from there.
-    pub(super) fn is(&self, url: &str, pace: Pace) -> bool {
-        self.url == url && self.pace == pace
+    /// The set at a pace: this one, or one that begins with its keys. They are good until the provider
+    /// says otherwise, and it may be away.
+    pub(super) fn at(self: &Arc<Self>, pace: Pace) -> Arc<Self> {
+        if self.pace == pace {
+            return self.clone();
+        }
+        Self {
+            url: self.url.clone(),
+            pace,
+            client: self.client.clone(),
+            keys: ArcSwap::new(self.keys()),
+            fetches: watch::Sender::new(*self.fetches.borrow()),
+            wake: Arc::default(),
+            waiters: Semaphore::new(WAITERS),
+            metrics: self.metrics.clone(),
+        }
+        .spawn()
+    }
+
+    /// Whether the set is fetched from there.
+    pub(super) fn is_from(&self, url: &str) -> bool {
+        self.url == url
     }
 
     /// The keys fetched last.
@@ -152,6 +170,12 @@ impl Remote {
             Ok(Ok(now)) => now.last_good == now.last,
             _ => false,
         }
+    }
+
+    fn spawn(self) -> Arc<Self> {
+        let remote = Arc::new(self);
+        tokio::spawn(keep_fetching(Arc::downgrade(&remote)));
+        remote
     }
 
     /// Fetches once. Returns when that was and whether it succeeded.

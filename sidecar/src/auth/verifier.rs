@@ -276,9 +276,9 @@ fn start_remote(
     };
     let pace = Pace::every(jwks.refresh_seconds);
     let running = previous.and_then(|verifier| verifier.remote.as_ref());
-    match running {
-        Some(remote) if remote.is(url, pace) => Ok(Some(remote.clone())),
-        _ => Remote::start(url, pace, metrics.clone()).map(Some),
+    match running.filter(|remote| remote.is_from(url)) {
+        Some(remote) => Ok(Some(remote.at(pace))),
+        None => Remote::start(url, pace, metrics.clone()).map(Some),
     }
 }
 

@@ -94,8 +94,8 @@ pub struct Jwks {
     pub file: Option<PathBuf>,
     /// Where to fetch the set from; `https`, or `http` to a loopback address.
     pub url: Option<String>,
-    /// How often the set is fetched again, in seconds. A set that cannot be fetched is used until it
-    /// can. An unknown `kid` fetches early, at most every ten seconds.
+    /// How often the set is fetched again, in seconds; at least 10, and 0 means 300. A set that cannot
+    /// be fetched is used until it can. An unknown `kid` fetches early, at most every ten seconds.
     pub refresh_seconds: u64,
 }
 

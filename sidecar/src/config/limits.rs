@@ -10,7 +10,9 @@ pub struct Limits {
     /// Sessions in one pod; more are refused with 503 before the upgrade. Also bounded by the
     /// process's open-file limit. 0: only by that.
     pub connections: u32,
-    /// Handshakes being worked on at once; more are refused with 503.
+    /// Connections on which a handshake is under way. A newcomer beyond it takes the place of the oldest
+    /// that has sent nothing, then of the oldest that has not sent its whole request within a second;
+    /// when there is neither, newcomers wait in the accept queue.
     pub pending_handshakes: u32,
     /// Handshakes a second, with as many again as a burst; more are refused with 429. 0: off.
     pub handshakes_per_second: u32,

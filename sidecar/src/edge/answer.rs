@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 
-use super::handshake;
 use super::metrics::Outcome;
+use crate::wire::handshake;
 
 /// Why a request is not upgraded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

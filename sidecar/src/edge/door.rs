@@ -28,9 +28,10 @@ use super::admission::{Arriving, Bucket, Permit};
 use super::answer::No;
 use super::metrics::{Metrics, Outcome};
 use super::pending::{Pending, Place};
-use super::{Arrival, Policy, Reception, handshake};
+use super::{Arrival, Policy, Reception};
 use crate::auth::{Denied, Identity, Refusal};
 use crate::reactor::Socket;
+use crate::wire::handshake;
 
 /// Largest request head. The Python client sends its token twice, and a token has up to 8 KiB.
 const HEAD_BYTES: usize = 64 << 10;

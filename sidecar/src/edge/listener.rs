@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
 use listenfd::ListenFd;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::Listen;
@@ -64,7 +65,16 @@ pub fn inherited() -> io::Result<Option<StdListener>> {
             all.len()
         )));
     }
-    all.take_tcp_listener(0)
+    let Some(socket) = all.take_tcp_listener(0)? else {
+        return Ok(None);
+    };
+    // Whoever took it would be ready and never get a client.
+    if !SockRef::from(&socket).is_listener()? {
+        return Err(io::Error::other(
+            "the socket that LISTEN_FDS hands down does not listen",
+        ));
+    }
+    Ok(Some(socket))
 }
 
 /// With the backlog asked for: `TcpListener::bind` asks for 128 (operator 0.1).

@@ -51,7 +51,6 @@ mod accept;
 mod admission;
 mod answer;
 mod door;
-mod handshake;
 mod listener;
 mod metrics;
 mod origin;

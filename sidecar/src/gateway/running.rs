@@ -11,8 +11,9 @@ use bytes::Bytes;
 use prometheus::Registry;
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::doors::Doors;
 use super::logs::Logs;
@@ -20,9 +21,10 @@ use super::metrics::Metrics;
 use super::parts::Parts;
 use super::pulse::Pulse;
 use super::reactors::{self, Figures};
+use super::serve::{self, Stage};
 use super::settings::{self, Settings, Watched};
 use super::signals::Signals;
-use super::{one, reload, serve};
+use super::{one, reload};
 use crate::admin::{Admin, ProcessCollector, Sampler, Vitals};
 use crate::api::{self, Api, Unfit};
 use crate::auth;
@@ -38,6 +40,8 @@ use crate::protocol::{
 
 /// How often totals are sampled for rates.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// How long calls under way may still take at the end.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 /// How long giving up the lease may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -181,14 +185,23 @@ impl Running {
         let pulse = in_force.pulse.clone();
         let reload_now = Arc::new(Notify::new());
 
+        // These end when the stage is Closing.
+        let (stage, staged) = watch::channel(Stage::Serving);
+        let mut ports = JoinSet::new();
+        let (admin, api) = (in_force.admin.router(), in_force.api.router());
+        ports.spawn(serve::serve(
+            self.admin,
+            admin,
+            serve::ADMIN,
+            staged.clone(),
+        ));
+        ports.spawn(serve::serve(self.api, api, serve::API, staged));
         // None of these ever ends.
         let mut essential = JoinSet::new();
-        let (admin, api) = (in_force.admin.router(), in_force.api.router());
-        essential.spawn(serve::serve(self.admin, admin, serve::ADMIN));
-        essential.spawn(serve::serve(self.api, api, serve::API));
         essential.spawn(sample(self.sampler, pulse.clone()));
         let drain = in_force.drain.clone();
-        essential.spawn(self.signals.obey(drain, reload_now.clone()));
+        let signals = self.signals;
+        essential.spawn(signals.obey(drain, stage.clone(), reload_now.clone()));
         essential.spawn(self.edge.run());
         pulse.listening.store(true, Ordering::Release);
         tracing::info!("serving");
@@ -197,12 +210,17 @@ impl Running {
         let ended = tokio::select! {
             () = self.driver.run() => Ok(()),
             _ = essential.join_next() => Err(one("a task that the gateway cannot do without has ended")),
+            _ = ports.join_next() => Err(one("a port is no longer served")),
             () = reload::follow(file, watched, &reload_now, metrics, apply) => {
                 Err(one("nobody follows the configuration any more"))
             }
         };
         pulse.listening.store(false, Ordering::Release);
-        let farewell = tokio::time::timeout(FAREWELL, pulse.backplane.leave());
+        stage.send_replace(Stage::Closing);
+        if timeout(LAST_CALLS, all(&mut ports)).await.is_err() {
+            tracing::warn!("calls that take too long are cut off");
+        }
+        let farewell = timeout(FAREWELL, pulse.backplane.leave());
         if farewell.await.is_err() {
             tracing::warn!("the backplane's lease could not be given up and will expire");
         }
@@ -255,6 +273,10 @@ fn prepare(message: &RawValue, max_depth: u16) -> Result<Bytes, Unfit> {
         EnvelopeError::TooLarge => Unfit::TooLarge(error.to_string()),
         _ => Unfit::Malformed(error.to_string()),
     })
+}
+
+async fn all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
 }
 
 async fn sample(sampler: Arc<Sampler>, pulse: Arc<Pulse>) {

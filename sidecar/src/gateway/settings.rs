@@ -101,14 +101,17 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Changes whenever one of the contents does. A file that cannot be read counts as its error.
+/// Changes whenever one of the contents does. A file that cannot be read counts as its error. A secret
+/// may be any bytes.
 fn fingerprint(text: &Result<String, String>, secrets: &[PathBuf]) -> [u8; 32] {
-    let secrets = secrets.iter().map(|file| content(file));
+    let (Ok(text) | Err(text)) = text;
+    let secrets = secrets
+        .iter()
+        .map(|file| fs::read(file).unwrap_or_else(|error| error.to_string().into_bytes()));
     let mut hash = Context::new(&SHA256);
-    for content in std::iter::once(text.clone()).chain(secrets) {
-        let content = content.unwrap_or_else(|error| error);
+    for content in std::iter::once(text.clone().into_bytes()).chain(secrets) {
         hash.update(&content.len().to_be_bytes());
-        hash.update(content.as_bytes());
+        hash.update(&content);
     }
     let mut out = [0; 32];
     out.copy_from_slice(hash.finish().as_ref());
@@ -288,6 +291,24 @@ mod tests {
             watched = reading.watched;
             assert!(!watched.has_changed(&file), "{content}");
         }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_secret_that_is_no_text_is_watched_too() {
+        let dir = std::env::temp_dir().join(format!("wse-settings-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&dir).unwrap();
+        let (file, key) = (dir.join("config"), dir.join("key"));
+        let keyed = format!(
+            r#"{{"version":1,"auth":{{"keys":[{{"algorithm":"HS256","file":{key:?}}}]}}}}"#
+        );
+        fs::write(&file, keyed).unwrap();
+        fs::write(&key, [0xfe; 32]).unwrap();
+        let reading = read(&file, &Watched::default());
+        assert!(reading.outcome.is_ok());
+        assert!(!reading.watched.has_changed(&file));
+        fs::write(&key, [0xff; 32]).unwrap();
+        assert!(reading.watched.has_changed(&file));
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use super::serve::Stage;
 use crate::drain::Controls;
 
 /// SIGTERM, SIGINT and SIGHUP, caught from the moment that this exists.
@@ -26,7 +27,12 @@ impl Signals {
 
     /// SIGHUP asks for a reload. The first SIGTERM or SIGINT drains, the second ends the process at
     /// once, with the status that the signal would have given.
-    pub(super) async fn obey(mut self, drain: Controls, reload: Arc<Notify>) {
+    pub(super) async fn obey(
+        mut self,
+        drain: Controls,
+        ports: watch::Sender<Stage>,
+        reload: Arc<Notify>,
+    ) {
         let mut leaving = false;
         loop {
             let kind = tokio::select! {
@@ -43,6 +49,7 @@ impl Signals {
                 std::process::exit(128 + kind.as_raw_value());
             }
             leaving = true;
+            ports.send_replace(Stage::Leaving);
             drain.exit().await;
         }
     }

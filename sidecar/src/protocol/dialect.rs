@@ -224,7 +224,12 @@ impl Handler for Dialect {
                 hub.settled(settled, &mut delivery);
             }
             Command::Settings(settings) => {
-                self.settings = Arc::clone(&settings);
+                let before = std::mem::replace(&mut self.settings, Arc::clone(&settings));
+                for (_, state) in sessions.iter_mut() {
+                    if let Some(session) = &mut state.0 {
+                        session.reload(&before.limits, &settings.limits, at);
+                    }
+                }
                 self.hub.reload(settings);
                 self.reschedule(sessions, cx);
             }

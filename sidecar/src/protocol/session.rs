@@ -184,6 +184,14 @@ impl Session {
             .fold(self.last_message + idle_period(limits), Instant::min)
     }
 
+    /// Other limits are in force. A shorter idleness counts from now: a client that is quiet has answered
+    /// the pings of the longer one.
+    pub(super) fn reload(&mut self, before: &Limits, limits: &Limits, now: Instant) {
+        if idle_period(limits) < idle_period(before) {
+            self.last_message = now;
+        }
+    }
+
     /// The session is to leave.
     pub(super) fn leave(&mut self, leaving: Leaving) {
         self.leaving = Some(leaving);

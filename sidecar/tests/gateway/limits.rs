@@ -1,8 +1,12 @@
 //! What a client may not do, and what it is told.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::json;
 use wse_sidecar::config::{Config, Limits};
+use wse_sidecar::hub;
 
 use crate::client::Client;
 use crate::pod::Pod;
@@ -80,4 +84,23 @@ async fn what_is_not_understood_is_told_once_a_second_and_harms_nothing() {
         pod.counter("wse_inbound_messages_total", "unsupported"),
         2.0
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_client_survives_a_reload_that_shortens_idleness() {
+    let pod = Pod::start(&Config::default()).await;
+    let mut client = Client::ready(&pod, "").await;
+    let limits = Limits {
+        idle_seconds: 3,
+        ping_seconds: 1,
+        ..Limits::default()
+    };
+    tokio::time::sleep(Duration::from_secs(limits.idle_seconds.into())).await;
+    let config = Config {
+        limits,
+        ..Config::default()
+    };
+    pod.gateway
+        .reload(Arc::new(hub::Settings::new(&config).unwrap()));
+    assert_eq!(client.json().await["t"], "ping");
 }

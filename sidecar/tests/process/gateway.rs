@@ -28,7 +28,7 @@ pub(crate) const TOKEN: &str = "the-cluster-token";
 const SECRET: &[u8] = b"a secret of thirty-two bytes, yes";
 
 /// No step of a test takes this long unless it hangs.
-const HANG: Duration = Duration::from_secs(30);
+pub(crate) const HANG: Duration = Duration::from_secs(30);
 
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway {
@@ -326,7 +326,7 @@ async fn ask(method: Method, uri: &str, headers: &[(&str, &str)], body: &str) ->
     })
 }
 
-fn free_ports() -> [u16; 3] {
+pub(crate) fn free_ports() -> [u16; 3] {
     let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
 }

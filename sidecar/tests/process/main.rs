@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite;
 
-use self::gateway::{API_KEY, Directory, Gateway, TOKEN};
+use self::gateway::{API_KEY, Directory, Gateway, TOKEN, free_ports};
 
 #[tokio::test]
 async fn the_admin_port_tells_how_it_is() {
@@ -217,11 +217,45 @@ async fn a_signal_sends_clients_elsewhere_and_exits() {
 }
 
 #[tokio::test]
+async fn a_publish_that_is_held_at_the_exit_is_answered() {
+    let nowhere = free_ports()[0];
+    let mut gateway = Gateway::start(|config| {
+        let url = format!("redis://127.0.0.1:{nowhere}");
+        config["cluster"] = json!("default/chat");
+        config["backplane"] = json!({"Redis": {"url": url, "holdMillis": 3_000}});
+    })
+    .await;
+    let body = json!({"topic": "chat.a", "message": {"t": "note"}}).to_string();
+    let publish = gateway.api(Method::POST, "/publish", &body);
+    let exit = async {
+        for _ in 0..100 {
+            if gateway.metric("wse_backplane_held_bytes").await > 0.0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        gateway.signal(Signal::TERM);
+    };
+    let (answer, ()) = tokio::join!(publish, exit);
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert_eq!(answer.json()["error"]["code"], "BACKPLANE_AWAY");
+    assert_eq!(answer.headers["connection"], "close");
+    assert!(gateway.exit().await.success(), "{}", gateway.log());
+}
+
+#[tokio::test]
 async fn a_second_signal_exits_at_once() {
     let mut gateway = Gateway::start(|config| config["drain"]["waitSeconds"] = json!(3_600)).await;
     let mut client = gateway.client("ann").await;
     gateway.signal(Signal::INT);
     gateway.wait_metric("wse_draining", 1.0).await;
+    for answer in [
+        gateway.api(Method::GET, "/topics", "").await,
+        gateway.api(Method::GET, "/nowhere", "").await,
+        gateway.admin("/live").await,
+    ] {
+        assert_eq!(answer.headers["connection"], "close", "{}", answer.text);
+    }
     assert_eq!(client.subscribe("chat.a").await["success"], true);
     let mut late = gateway.client("late").await;
     assert_eq!(late.subscribe("chat.a").await["success"], true);
@@ -375,4 +409,33 @@ fn a_gateway_that_cannot_start_says_why() {
     assert_eq!(run.status.code(), Some(1));
     let log = String::from_utf8(run.stderr).unwrap();
     assert!(log.contains(&address), "{log}");
+}
+
+#[tokio::test]
+async fn an_inherited_socket_that_does_not_listen_is_refused() {
+    let directory = Directory::new();
+    let ports = free_ports();
+    let config = json!({
+        "version": 1,
+        "auth": {"mode": "None"},
+        "listen": {
+            "api": format!("127.0.0.1:{}", ports[0]),
+            "admin": format!("127.0.0.1:{}", ports[1]),
+        },
+    });
+    let file = directory.file("config.json", &config.to_string());
+    let peer = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = std::net::TcpStream::connect(peer.local_addr().unwrap()).unwrap();
+    let script = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --config "$1" 3<&0"#;
+    let run = tokio::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_wse-sidecar")])
+        .arg(file)
+        .stdin(std::os::fd::OwnedFd::from(connected))
+        .kill_on_drop(true)
+        .output();
+    let run = tokio::time::timeout(gateway::HANG, run).await;
+    let run = run.expect("it does not start").unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let log = String::from_utf8(run.stderr).unwrap();
+    assert!(log.contains("does not listen"), "{log}");
 }

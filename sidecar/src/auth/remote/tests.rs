@@ -273,6 +273,37 @@ async fn a_reload_takes_the_set_over_while_the_provider_is_away() {
     assert_eq!(provider.asked(), 1);
 }
 
+#[tokio::test]
+async fn another_pace_begins_with_the_keys_while_the_provider_is_away() {
+    let provider = Provider::start().await;
+    let key = Signer::es256("k");
+    provider.serve(&[&key]);
+    let mut config = config(&provider);
+    let metrics = metrics();
+    let first = Verifier::load(&config, None, metrics.clone())
+        .await
+        .unwrap();
+    provider.serve_text("500 Internal Server Error", "");
+    config.jwks.as_mut().unwrap().refresh_seconds = 60;
+    let second = Verifier::load(&config, Some(&first), metrics.clone())
+        .await
+        .unwrap();
+    drop(first);
+    let request = bearer(&key.token("ada"));
+    let accepts = async || {
+        second
+            .authenticate(&request, SystemTime::now())
+            .await
+            .is_ok()
+    };
+    assert!(second.is_ready() && accepts().await);
+    // By its own pace it fetches from the start, which fails and changes nothing.
+    while metrics.fetches.with_label_values(&[FAILED]).get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(second.is_ready() && accepts().await);
+}
+
 #[test]
 fn keys_are_fetched_in_the_clear_from_loopback_only() {
     for (url, allowed) in [

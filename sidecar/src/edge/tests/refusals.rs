@@ -20,6 +20,10 @@ async fn a_bad_handshake_is_refused() {
     for (from, to, status) in [
         ("dGhlIHNhbXBsZSBub25jZQ==", "short", 400),
         ("Version: 13", "Version: 12", 426),
+        ("Host: server.example.com\r\n", "", 400),
+        ("Host: ", "Host: one\r\nHost: ", 400),
+        ("HTTP/1.1", "HTTP/1.0", 505),
+        ("GET", "POST", 405),
     ] {
         let answer = house.ask(&format!("{}\r\n", HEAD.replace(from, to))).await;
         assert_eq!(answer.status(), status);
@@ -36,7 +40,7 @@ async fn a_bad_handshake_is_refused() {
     ] {
         assert_eq!(house.ask(garbage).await.status(), status, "{garbage}");
     }
-    house.counted("bad_handshake", 6).await;
+    house.counted("bad_handshake", 10).await;
 }
 
 #[tokio::test]

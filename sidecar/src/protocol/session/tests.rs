@@ -394,6 +394,32 @@ fn a_reload_brings_the_next_ping_forward() {
     assert_eq!(session.next_alarm(start, &quick), start + seconds(2.0));
 }
 
+#[test]
+fn a_shorter_idleness_counts_from_the_reload() {
+    let start = Instant::now();
+    let long = Limits::default();
+    let short = Limits {
+        idle_seconds: 10,
+        ping_seconds: 5,
+        ..Limits::default()
+    };
+    let reloaded = start + seconds(24.0);
+    let alarm = |before: &Limits, after: &Limits, at: f64| {
+        let mut session = session(start, before);
+        session.reload(before, after, reloaded);
+        session.next_alarm(reloaded, after);
+        let mut fx = Recorder::default();
+        session.alarm(start + seconds(at), after, &mut fx);
+        (fx.sent.len(), fx.closed.map(|(code, _)| code))
+    };
+    assert_eq!(alarm(&long, &short, 24.0), (0, None));
+    assert_eq!(alarm(&long, &short, 29.0), (1, None));
+    assert_eq!(alarm(&long, &short, 34.0), (0, Some(code::IDLE)));
+    // A longer one counts from the last message, as ever.
+    assert_eq!(alarm(&short, &long, 59.0), (1, None));
+    assert_eq!(alarm(&short, &long, 60.0), (0, Some(code::IDLE)));
+}
+
 proptest! {
     #[test]
     fn whatever_comes_the_answers_are_json_or_heartbeats(
