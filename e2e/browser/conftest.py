@@ -22,15 +22,22 @@ PATIENCE_SECONDS = 60
 class Up:
     """A running `wse-operator up` on a copy of the example."""
 
-    def __init__(self, folder: Path, *options: str):
+    def __init__(self, folder: Path, *options: str, piped: bool = False):
         self.file = folder / "chat.yaml"
         shutil.copy(REPO / "crds/examples/chat.yaml", self.file)
         self.output = folder / "up.log"
         command = [BINARIES / "wse-operator", "up", self.file, "--port", str(free_port()), *options]
+        self.tee = None
         with self.output.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            if piped:
+                self.tee = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
+            into = self.tee.stdin if self.tee else log
+            self.process = subprocess.Popen(command, stdout=into, stderr=into)
+        if self.tee:
+            self.tee.stdin.close()
         try:
-            self.page = self.wait_for(r"Page +(http://\S+)").group(1)
+            self.wait_for(r"Ctrl-C drains")
+            self.page = re.search(r"Page +(http://\S+)", self.said()).group(1)
         except BaseException:
             self.end()
             raise
@@ -46,6 +53,11 @@ class Up:
             assert self.process.poll() is None, self.said()
             time.sleep(0.1)
         raise AssertionError(f"`up` never said {pattern}:\n{self.said()}")
+
+    def close_output(self) -> None:
+        """Ends the reader that `up` writes to, as Ctrl-C ends a `tee` behind it."""
+        self.tee.kill()
+        self.tee.wait()
 
     def edit(self, old: str, new: str) -> None:
         text = self.file.read_text()
@@ -64,6 +76,9 @@ class Up:
             self.process.kill()
             self.process.wait()
             raise
+        finally:
+            if self.tee:
+                self.close_output()
 
 
 def free_port() -> int:

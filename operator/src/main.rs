@@ -2,6 +2,7 @@
 
 mod offline;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -52,7 +53,8 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Whether or not somebody can read it.
+            let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -75,7 +77,10 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 port,
                 sidecar,
             };
-            tokio::runtime::Runtime::new()?.block_on(local::up(options))?;
+            // One thread: children are signalled once for each of their parent's threads that a SIGKILL
+            // ends, and a gateway that is told twice to end does so without draining.
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build()?.block_on(local::up(options))?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::names::{ENTRY, SUBDOMAIN, is_entry, is_subdomain};
 use crate::api::{Problem, SecretKeyRef, WseCluster};
 
 /// What the file holds.
@@ -15,7 +16,7 @@ use crate::api::{Problem, SecretKeyRef, WseCluster};
 pub struct Input {
     /// The cluster.
     pub cluster: WseCluster,
-    /// The entries of the Secrets in its namespace.
+    /// The entries that it names, of the Secrets in its namespace.
     pub secrets: BTreeMap<SecretKeyRef, Vec<u8>>,
     /// Documents that are for Kubernetes only, in words.
     pub unused: Vec<String>,
@@ -58,8 +59,8 @@ impl Input {
     /// Reads the file's text.
     ///
     /// # Errors
-    /// Text that is no YAML, fields that are unknown or of the wrong type, no cluster or several, a
-    /// Secret that the cluster names and the file does not hold. The rules of the WseCluster are not
+    /// Text that is no YAML, fields that are unknown or of the wrong type, no cluster or several, names
+    /// that an API server refuses, a Secret that the cluster names and the file does not hold. The rules of the WseCluster are not
     /// checked here, because options may still change it.
     pub fn parse(text: &str) -> Result<Self, Refused> {
         let documents: Vec<Value> =
@@ -121,7 +122,7 @@ impl Found {
                 Err(problem) => self.problems.push(format!("{label}: {problem}")),
             },
             ("v1", "Secret") => match typed(document) {
-                Ok(secret) => self.secrets.push(secret),
+                Ok(secret) => self.take_secret(&label, secret),
                 Err(problem) => self.problems.push(format!("{label}: {problem}")),
             },
             (other, "WseCluster") => {
@@ -130,6 +131,24 @@ impl Found {
                 self.problems.push(problem);
             }
             _ => self.unused.push(label),
+        }
+    }
+
+    /// Takes a Secret whose names can be those of a folder and its files.
+    fn take_secret(&mut self, label: &str, secret: Secret) {
+        let before = self.problems.len();
+        if !is_subdomain(secret.metadata.name.as_deref().unwrap_or_default()) {
+            let problem = format!("{label}: metadata.name: {SUBDOMAIN}");
+            self.problems.push(problem);
+        }
+        let data = secret.data.iter().flat_map(BTreeMap::keys);
+        let texts = secret.string_data.iter().flat_map(BTreeMap::keys);
+        for key in data.chain(texts).filter(|key| !is_entry(key)) {
+            let problem = format!("{label}: the entry {key:?}: {ENTRY}");
+            self.problems.push(problem);
+        }
+        if self.problems.len() == before {
+            self.secrets.push(secret);
         }
     }
 
@@ -155,15 +174,10 @@ impl Found {
             });
         };
         let secrets = self.entries(&cluster);
-        if cluster
-            .metadata
-            .name
-            .as_deref()
-            .unwrap_or_default()
-            .is_empty()
-        {
+        let name = cluster.metadata.name.as_deref().unwrap_or_default();
+        if !is_subdomain(name) {
             self.problems
-                .push(format!("{label}: metadata.name: must be set"));
+                .push(format!("{label}: metadata.name: {SUBDOMAIN}"));
         }
         for (field, reference) in references(&cluster) {
             if !secrets.contains_key(reference) {
@@ -187,8 +201,8 @@ impl Found {
         })
     }
 
-    /// The entries of the Secrets in the cluster's namespace; `stringData` wins over `data`, as in an
-    /// API server.
+    /// The entries that the cluster names, of the Secrets in its namespace; `stringData` wins over
+    /// `data`, as in an API server.
     fn entries(&mut self, cluster: &WseCluster) -> BTreeMap<SecretKeyRef, Vec<u8>> {
         let namespace = |named: &Option<String>| named.clone().unwrap_or_else(|| "default".into());
         let ours = namespace(&cluster.metadata.namespace);
@@ -206,6 +220,8 @@ impl Found {
                 entries.insert(SecretKeyRef { name, key }, value);
             }
         }
+        let named = references(cluster);
+        entries.retain(|entry, _| named.iter().any(|(_, reference)| *reference == entry));
         entries
     }
 }
@@ -302,6 +318,21 @@ mod tests {
                 "name: other, key",
                 "spec.auth.keys[0].secretKeyRef: no Secret \"other\"",
             ),
+            (
+                "  name: chat\n",
+                "  name: ../chat\n",
+                "(WseCluster ../chat): metadata.name: must be lower case",
+            ),
+            (
+                "  name: chat-jwt\n",
+                "  name: /tmp/chat-jwt\n",
+                "(Secret /tmp/chat-jwt): metadata.name: must be lower case",
+            ),
+            (
+                "  secret: an-",
+                "  ../../../escaped: an-",
+                "(Secret chat-jwt): the entry \"../../../escaped\": must be letters",
+            ),
             ("---\n", "---\n- [", "line"),
         ] {
             assert!(GOOD.contains(old), "{old}");
@@ -316,6 +347,17 @@ mod tests {
             format!("{GOOD}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: realtime}}\n");
         let input = Input::parse(&text).unwrap();
         assert_eq!(input.unused, ["document 4 (Namespace realtime)"]);
+    }
+
+    #[test]
+    fn only_entries_that_the_cluster_names_are_kept() {
+        let more = GOOD.replacen("stringData:\n", "stringData:\n  other: entry\n", 1);
+        assert_ne!(more, GOOD);
+        let text = format!(
+            "{more}\n---\napiVersion: v1\nkind: Secret\nmetadata: {{name: other}}\nstringData: {{key: a}}\n"
+        );
+        let secrets = |text| Input::parse(text).unwrap().secrets;
+        assert_eq!(secrets(&text), secrets(GOOD));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod child;
 mod cluster_file;
 mod fleet;
 mod journal;
+mod names;
 mod page;
 mod process;
 mod redis;

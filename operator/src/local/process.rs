@@ -1,5 +1,5 @@
-//! A process of ours: in a group of its own, so that Ctrl-C reaches `up` alone, with its output in a
-//! file.
+//! A process of ours: in a group of its own, so that Ctrl-C reaches `up` alone; on a leash, so that it
+//! ends when `up` does; with its output in a file.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -7,17 +7,26 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Moves the listening socket from standard input to where systemd's protocol wants it, and says so.
-/// Only the process itself can know its id before it runs, and `exec` keeps it.
-const INHERIT: &str = r#"exec 3<&0 </dev/null
+const PDEATHSIG: &str = "--pdeathsig";
+
+/// Ends at once if `up`, whose process id comes first, was dead before the leash was on; else becomes
+/// the program.
+const RUN: &str = r#"[ "$PPID" = "$0" ] || exit 1
+exec "$@""#;
+
+/// Also moves the listening socket from standard input to where systemd's protocol wants it, and says
+/// so. Only the process itself can know its id before it runs, and `exec` keeps it.
+const INHERIT: &str = r#"[ "$PPID" = "$0" ] || exit 1
+exec 3<&0 </dev/null
 LISTEN_PID=$$ LISTEN_FDS=1
 export LISTEN_PID LISTEN_FDS
-exec "$0" "$@""#;
+exec "$@""#;
 
 /// A running process.
 #[derive(Debug)]
@@ -30,8 +39,8 @@ impl Process {
         arguments: impl IntoIterator<Item = S>,
         log: File,
     ) -> io::Result<Self> {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null());
+        let mut command = shell(RUN);
+        command.arg(program).args(arguments).stdin(Stdio::null());
         Self::spawn(command, log)
     }
 
@@ -43,8 +52,8 @@ impl Process {
         socket: &TcpListener,
         log: File,
     ) -> io::Result<Self> {
-        let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(INHERIT).arg(program).args(arguments);
+        let mut command = shell(INHERIT);
+        command.arg(program).args(arguments);
         command.stdin(OwnedFd::from(socket.try_clone()?));
         Self::spawn(command, log)
     }
@@ -87,13 +96,57 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// No process outlives `up`, whatever made it end.
+    /// No process outlives `up` for longer than it takes to drain, whatever made `up` end: where it
+    /// could not get here (SIGKILL), the death signal of [`leash`] has asked the process to end.
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.kill();
             let _ = self.0.wait();
         }
     }
+}
+
+/// A shell with a script that takes this process's id, a program, and its arguments.
+fn shell(script: &str) -> Command {
+    let mut command = match leash() {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args([PDEATHSIG, "TERM", "/bin/sh"]);
+            command
+        }
+        None => Command::new("/bin/sh"),
+    };
+    command
+        .args(["-c", script])
+        .arg(std::process::id().to_string());
+    command
+}
+
+/// `setpriv` of util-linux, where there is one: it has the kernel send a process SIGTERM when the
+/// thread that started it ends, and `up` has one thread. (Others of that name lack the option.)
+fn leash() -> Option<&'static Path> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let program = on_path("setpriv")?;
+        let mut probe = Command::new(&program);
+        probe.args([PDEATHSIG, "TERM", "/bin/sh", "-c", ":"]);
+        let quiet = probe
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        quiet
+            .status()
+            .is_ok_and(|status| status.success())
+            .then_some(program)
+    };
+    FOUND.get_or_init(find).as_deref()
+}
+
+/// Where a program is.
+pub(super) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let candidates = std::env::split_paths(&path).map(|folder| folder.join(program));
+    candidates.into_iter().find(|candidate| candidate.is_file())
 }
 
 /// A loopback address that was free a moment ago.

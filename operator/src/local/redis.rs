@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::process::{Process, free_address};
+use super::process::{Process, free_address, on_path};
 use super::scratch::Scratch;
 use super::{Error, report, tried};
 
@@ -96,10 +96,4 @@ fn spawn(program: &Path, address: SocketAddr, scratch: &Scratch) -> Result<Proce
     ];
     let process = Process::start(program, arguments.as_flattened(), log);
     tried(format!("cannot start {}", program.display()), process)
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let candidates = std::env::split_paths(&path).map(|folder| folder.join(program));
-    candidates.into_iter().find(|candidate| candidate.is_file())
 }

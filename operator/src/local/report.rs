@@ -1,10 +1,18 @@
-//! What a person reads in the terminal.
+//! What a person reads in the terminal. The terminal may be gone, such as a `tee` that Ctrl-C ended:
+//! that is no reason not to drain, so nothing fails here.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use super::page::Session;
 use crate::plan::Plan;
+
+/// A line for whoever still reads.
+macro_rules! line {
+    ($($what:tt)*) => {{
+        let _ = writeln!(io::stdout(), $($what)*);
+    }};
+}
 
 /// What a person needs to try the fleet.
 pub(super) struct Welcome<'a> {
@@ -29,67 +37,67 @@ pub(super) fn welcome(it: &Welcome<'_>, plan: &Plan) {
     let bold = |text: &str| emphasis(text, "1");
     let label = |text: &str| bold(&format!("{text:<10}"));
     let session = it.session;
-    println!();
-    println!(
+    line!();
+    line!(
         "{} is ready: {count} {gateways}, tier {}.",
         bold(&session.cluster),
         plan.tier
     );
-    println!();
-    println!("  {} {}", label("WebSocket"), session.url);
-    println!("  {} {}", label("Page"), it.page);
+    line!();
+    line!("  {} {}", label("WebSocket"), session.url);
+    line!("  {} {}", label("Page"), it.page);
     if let Some((url, id)) = &it.redis {
-        println!("  {} {url}, process {id}", label("Redis"));
+        line!("  {} {url}, process {id}", label("Redis"));
     }
     match &session.token {
         Some(token) => {
-            println!(
+            line!(
                 "  {} for the user {}, valid 12 hours:",
                 label("Token"),
                 super::token::USER
             );
-            println!("{token}");
+            line!("{token}");
         }
-        None if session.anonymous => println!("  {} none needed", label("Token")),
-        None => println!(
+        None if session.anonymous => line!("  {} none needed", label("Token")),
+        None => line!(
             "  {} bring your own: the file has no secret to sign one with",
             label("Token")
         ),
     }
-    println!("  {} publish with:", label("Backend"));
-    println!(
+    line!("  {} publish with:", label("Backend"));
+    line!(
         r#"curl -sS {} -H "Authorization: Bearer $(cat {})" -H 'Content-Type: application/json' -d '{{"topic":"{}","message":{{"t":"message","p":{{"text":"hello"}}}}}}'"#,
         it.publish,
         it.key_file.display(),
         session.topic
     );
-    println!("  {} {}/*.log", label("Logs"), it.folder.display());
+    line!("  {} {}/*.log", label("Logs"), it.folder.display());
     if session.cookie_refused {
-        println!(
+        line!(
             "  {} `allowedOrigins: [\"*\"]` refuses cookies, which are all a page has",
             label("Note")
         );
     }
-    println!();
-    println!(
+    line!();
+    line!(
         "Edits of the file are followed. Ctrl-C drains the gateways and ends; twice ends at once."
     );
-    println!();
+    line!();
 }
 
 /// One thing that happened, to one part of the run.
 pub(super) fn news(who: &str, what: &str) {
-    println!("{} {what}", emphasis(&format!("{who:<12}"), "2"));
+    line!("{} {what}", emphasis(&format!("{who:<12}"), "2"));
 }
 
 /// Something that a person has to mend.
 pub(super) fn trouble(what: &str) {
-    eprintln!("{} {what}", emphasis("error", "1;31"));
+    let _ = writeln!(io::stderr(), "{} {what}", emphasis("error", "1;31"));
 }
 
 /// ANSI emphasis, where it is not in the way.
 fn emphasis(text: &str, code: &str) -> String {
-    let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    let plain = !io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     if plain {
         text.to_owned()
     } else {

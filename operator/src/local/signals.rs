@@ -12,6 +12,7 @@ pub(super) struct Signals {
     child: Signal,
     hangup: Signal,
     interrupt: Signal,
+    quit: Signal,
     terminate: Signal,
 }
 
@@ -22,6 +23,7 @@ impl Signals {
             child: listen(SignalKind::child())?,
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
+            quit: listen(SignalKind::quit())?,
             terminate: listen(SignalKind::terminate())?,
         })
     }
@@ -31,6 +33,7 @@ impl Signals {
         tokio::select! {
             _ = self.hangup.recv() => true,
             _ = self.interrupt.recv() => true,
+            _ = self.quit.recv() => true,
             _ = self.terminate.recv() => true,
             _ = self.child.recv() => false,
             () = sleep(wait) => false,
