@@ -7,7 +7,7 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::Limits;
-use crate::hub::{Ack, Action, ConnectionId};
+use crate::hub::{Ack, Action, ConnectionId, Refused};
 
 /// Writes to memory, which cannot fail.
 macro_rules! put {
@@ -23,6 +23,15 @@ const PROTOCOL_VERSION: u64 = 2;
 /// What the server can do. Only what is true: the clients act on `recovery` and `encryption`.
 /// `batching` says that a client may send `batch`.
 const FEATURES: &str = r#""compression":false,"encryption":false,"batching":true,"priority_queue":false,"recovery":false"#;
+
+/// Bytes of refused names that an acknowledgement lists; escaped they are six times as many at worst.
+const ACK_BYTES: usize = 128 << 10;
+
+/// Bytes of refused names that an error lists, twice.
+const ERROR_BYTES: usize = 16 << 10;
+
+/// What a name in a list costs beside itself: quotes and a comma.
+const NAME_BYTES: usize = 3;
 
 /// The first message of a session.
 pub(super) fn server_ready(out: &mut Vec<u8>, id: &ConnectionId, user: &str, wall: SystemTime) {
@@ -110,7 +119,7 @@ pub(super) fn subscription_update(out: &mut Vec<u8>, ack: &Ack) {
     );
     list(out, ack.succeeded.iter().map(|topic| &**topic));
     put!(out, r#","failed_topics":"#);
-    list(out, ack.failed.iter().map(|(topic, _)| &**topic));
+    list(out, shown(ack, ACK_BYTES).map(|(topic, _)| topic));
     put!(out, r#","recoverable":false,"recovered":false"#);
     if ack.degraded {
         put!(out, r#","degraded":true"#);
@@ -118,19 +127,32 @@ pub(super) fn subscription_update(out: &mut Vec<u8>, ack: &Ack) {
     put!(out, r#"}},"v":1}}"#);
 }
 
-/// Names the topics that were not subscribed to, and why, one reason each.
+/// Names topics that were not subscribed to, and why, one reason each; `count` is how many there are.
 pub(super) fn subscription_failed(out: &mut Vec<u8>, ack: &Ack, message: &str) {
     put!(
         out,
         r#"{{"c":"WSE","t":"error","p":{{"code":"SUBSCRIPTION_FAILED","message":{},"recoverable":true,"topics":"#,
         json(message)
     );
-    list(out, ack.failed.iter().map(|(topic, _)| &**topic));
+    list(out, shown(ack, ERROR_BYTES).map(|(topic, _)| topic));
     put!(out, r#","details":{{"topics":"#);
-    list(out, ack.failed.iter().map(|(topic, _)| &**topic));
+    list(out, shown(ack, ERROR_BYTES).map(|(topic, _)| topic));
     put!(out, r#","reasons":"#);
-    list(out, ack.failed.iter().map(|(_, refused)| refused.reason()));
-    put!(out, r#"}}}},"v":1}}"#);
+    list(
+        out,
+        shown(ack, ERROR_BYTES).map(|(_, refused)| refused.reason()),
+    );
+    put!(out, r#","count":{}}}}},"v":1}}"#, ack.failed.len());
+}
+
+/// The first of the topics that were refused, as many as fit: a client closes at a message of over 1 MiB
+/// (wse-protocol 1.4), and comes back to ask for the same again.
+fn shown(ack: &Ack, bytes: usize) -> impl Iterator<Item = (&str, Refused)> {
+    let mut left = bytes;
+    ack.failed.iter().map_while(move |(topic, refused)| {
+        left = left.checked_sub(topic.len() + NAME_BYTES)?;
+        Some((&**topic, *refused))
+    })
 }
 
 /// The answer to `sync_request`; `topics` is the client's list as it wrote it. The gateway keeps no
@@ -222,6 +244,23 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         (text, json)
+    }
+
+    #[test]
+    fn refusing_very_many_topics_stays_below_what_clients_accept() {
+        let ack = Ack {
+            action: Action::Subscribe,
+            succeeded: Vec::new(),
+            failed: vec![("\u{1}".repeat(186).into(), Refused::Limit); 3_000],
+            degraded: false,
+        };
+        let (acknowledged, update) = written(|out| subscription_update(out, &ack));
+        let (refused, error) = written(|out| subscription_failed(out, &ack, "why"));
+        assert!(acknowledged.len() < 1 << 20 && refused.len() < 1 << 20);
+        assert!(!update["p"]["failed_topics"].as_array().unwrap().is_empty());
+        let details = &error["p"]["details"];
+        assert_eq!(details["count"], 3_000);
+        assert_eq!(error["p"]["topics"], details["topics"]);
     }
 
     #[test]
