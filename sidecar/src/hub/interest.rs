@@ -5,6 +5,7 @@
 //! interest, dropping a topic never races with wanting it again; because it takes all that waits, ten
 //! thousand clients that come at once cost a few calls.
 
+use std::mem;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -185,6 +186,7 @@ pub(super) async fn keep(
             },
             () = sleep_until(retry_at), if !keeper.away.is_empty() => {
                 retry_at = Instant::now() + RETRY;
+                keeper.forget_unwanted();
                 if keeper.upstream.state() == State::Degraded {
                     continue;
                 }
@@ -231,6 +233,20 @@ impl<U: Upstream> Keeper<U> {
             // Not answering is as good as an answer: what still arrives has no reactor.
             let _ = timeout(ANSWER, self.upstream.unsubscribe(drops)).await;
         }
+    }
+
+    /// Keeps of what the backplane could not take what is still wanted, once for each reactor: clients
+    /// that change their minds during a long outage must not grow the list.
+    fn forget_unwanted(&mut self) {
+        let mut away = mem::take(&mut self.away);
+        let mut kept = HashSet::new();
+        // The newest announcement is the one that its reactor waits for.
+        away.reverse();
+        away.retain(|want| {
+            self.is_wanted(&want.interest) && kept.insert((want.reactor, want.interest.clone()))
+        });
+        away.reverse();
+        self.away = away;
     }
 
     async fn subscribe(&mut self, mut wants: Vec<Want>) {
