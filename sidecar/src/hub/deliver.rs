@@ -153,9 +153,8 @@ impl Hub {
                 slow_consumer,
                 key,
             };
-            out.fan_out(fanout, &self.receivers);
-            let frames = self.receivers.iter().map(|to| u64::from(end - to.first));
-            self.metrics.deliveries.inc_by(frames.sum());
+            let queued = out.fan_out(fanout, &self.receivers);
+            self.metrics.deliveries.inc_by(queued);
         }
         targets.clear();
         self.targets = targets;

@@ -173,8 +173,9 @@ impl Hub {
                 slow_consumer: self.settings.policies.of(topic).slow_consumer,
                 key: TopicKey::of(topic),
             };
-            out.fan_out(fanout, &[receiver]);
-            self.metrics.deliveries.inc_by(messages.len() as u64);
+            self.metrics
+                .deliveries
+                .inc_by(out.fan_out(fanout, &[receiver]));
         }
     }
 }

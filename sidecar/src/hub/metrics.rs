@@ -42,7 +42,7 @@ impl Metrics {
             ),
             deliveries: counter(
                 "wse_deliveries_total",
-                "Messages queued for subscribed sessions",
+                "Messages queued for subscribed sessions, less those dropped for them",
             ),
             missing: counter(
                 "wse_publications_missed_total",

@@ -126,8 +126,9 @@ pub trait Outbox {
     /// Tells a session what its change came to.
     fn acknowledge(&mut self, session: SessionKey, encoding: Encoding, ack: &Ack);
 
-    /// Queues messages for many sessions.
-    fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]);
+    /// Queues messages for many sessions; gives how many were queued in all, less those dropped for
+    /// them.
+    fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]) -> u64;
 
     /// Closes a session.
     fn end(&mut self, session: SessionKey, ending: Ending<'_>);

@@ -55,7 +55,7 @@ impl Outbox for Delivery<'_> {
         }
     }
 
-    fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]) {
+    fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]) -> u64 {
         debug_assert_eq!(fanout.encoding, JSON);
         for message in fanout.messages {
             self.scratch.block.push(Kind::Text, message);
@@ -72,14 +72,21 @@ impl Outbox for Delivery<'_> {
             first: 0,
             end,
         };
+        let mut queued = 0;
         for receiver in receivers {
             span.first = receiver.first;
-            if let Pushed::Dropped(messages) =
-                self.cx.push(id_of(receiver.session), &span, overflow)
-            {
-                self.tally.slow_dropped(messages);
-            }
+            let messages = end - receiver.first;
+            let dropped = match self.cx.push(id_of(receiver.session), &span, overflow) {
+                Pushed::Queued => 0,
+                Pushed::Dropped(dropped) => dropped,
+                Pushed::Closed => messages,
+                // Over or closing already: nobody slow.
+                Pushed::Gone => continue,
+            };
+            self.tally.slow_dropped(dropped);
+            queued += u64::from(messages.saturating_sub(dropped));
         }
+        queued
     }
 
     fn end(&mut self, session: SessionKey, ending: Ending<'_>) {

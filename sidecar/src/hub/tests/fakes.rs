@@ -53,7 +53,8 @@ impl Outbox for Recorder {
         self.told.push((session.0, event));
     }
 
-    fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]) {
+    fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]) -> u64 {
+        let mut queued = 0;
         for receiver in receivers {
             assert!((receiver.first as usize) < fanout.messages.len());
             for message in &fanout.messages[receiver.first as usize..] {
@@ -61,8 +62,10 @@ impl Outbox for Recorder {
                 let (topic, offset) = text.split_once('#').unwrap();
                 let event = Event::Message(topic.into(), offset.parse().unwrap());
                 self.logs.entry(receiver.session.0).or_default().push(event);
+                queued += 1;
             }
         }
+        queued
     }
 
     fn end(&mut self, session: SessionKey, ending: Ending<'_>) {
