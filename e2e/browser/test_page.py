@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from conftest import PATIENCE_SECONDS, Up
+from conftest import PATIENCE_SECONDS, Up, reloads
 
 
 class Page:
@@ -153,8 +153,9 @@ def test_an_edit_of_the_file_reconnects_nobody(page, fleet):
     page.subscribe("chat.lobby")
     connection = page.element("state").get_attribute("title")
     assert connection
+    before = reloads(fleet)["applied"]
     fleet.edit("messagesPerSecond: 50", "messagesPerSecond: 60")
-    fleet.wait_for("its edit is followed")
+    page.until(lambda: reloads(fleet)["applied"] > before)
     page.publish("chat.lobby", "after the edit")
     page.wait_for_message("after the edit")
     assert page.element("state").get_attribute("title") == connection

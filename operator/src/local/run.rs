@@ -1,5 +1,6 @@
 //! The run itself: look, plan, carry out, wait; and the end of it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use super::scratch::Scratch;
 use super::signals::Signals;
 use super::wanted::{Wanted, localise};
 use super::{Error, Options, token, tried};
+use crate::api::SecretKeyRef;
 use crate::plan::{Condition, ConditionType, Memory, Observation, Plan, Subject, plan};
 
 /// How often the file and the processes are looked at.
@@ -48,6 +50,8 @@ struct Run {
     seen: watch::Sender<Snapshot>,
     memory: Memory,
     told: Vec<Condition>,
+    /// Entries of Secrets that the file no longer has, and gateways may still read.
+    superseded: BTreeSet<SecretKeyRef>,
     /// The API port that the terminal names. None: nothing was ready yet.
     named: Option<SocketAddr>,
 }
@@ -114,6 +118,7 @@ impl Run {
             seen,
             memory,
             told: Vec::new(),
+            superseded: BTreeSet::new(),
             named: None,
         })
     }
@@ -136,6 +141,7 @@ impl Run {
             let config = localise(&plan.config, public.port(), self.page.port());
             let carried = self.fleet.carry_out(&plan, &config, &self.scratch, now);
             carried.await?;
+            self.sweep(now)?;
             self.tell(&plan, &observation);
             let wait = plan.wake_after.min(LOOK);
             if self.signals.end_within(wait).await {
@@ -150,7 +156,10 @@ impl Run {
             Ok(false) => {}
             Ok(true) => {
                 report::news("file", "its edit is followed");
-                self.scratch.write_secrets(self.wanted.secrets(), &before)?;
+                let secrets = self.wanted.secrets();
+                self.scratch.write_secrets(secrets, &before)?;
+                self.superseded.extend(before.into_keys());
+                self.superseded.retain(|it| !secrets.contains_key(it));
                 let (plan, _) = decide(
                     &self.wanted,
                     &self.scratch,
@@ -163,6 +172,16 @@ impl Run {
             Err(refused) => {
                 report::trouble(&format!("the file's edit is not followed:\n{refused}"));
             }
+        }
+        Ok(())
+    }
+
+    /// Removes the entries that nobody reads any more.
+    fn sweep(&mut self, now: Instant) -> Result<(), Error> {
+        let (scratch, fleet) = (&self.scratch, &self.fleet);
+        let unread = |it: &SecretKeyRef| !fleet.reads(&scratch.secret_file(it), now);
+        for gone in self.superseded.extract_if(.., unread) {
+            scratch.remove_secret(&gone)?;
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Scratch {
         self.secrets().join(&reference.name).join(&reference.key)
     }
 
-    /// Writes the entries that differ, and removes those that are no more.
+    /// Writes the entries that differ.
     pub(super) fn write_secrets(
         &self,
         entries: &BTreeMap<SecretKeyRef, Vec<u8>>,
@@ -81,14 +81,14 @@ impl Scratch {
                 write(&self.secret_file(reference), value)?;
             }
         }
-        for gone in before.keys().filter(|it| !entries.contains_key(it)) {
-            let path = self.secret_file(gone);
-            tried(
-                format!("cannot remove {}", path.display()),
-                fs::remove_file(&path),
-            )?;
-        }
         Ok(())
+    }
+
+    /// Removes an entry that nobody reads any more.
+    pub(super) fn remove_secret(&self, gone: &SecretKeyRef) -> Result<(), Error> {
+        let path = self.secret_file(gone);
+        let removed = fs::remove_file(&path);
+        tried(format!("cannot remove {}", path.display()), removed)
     }
 
     /// Writes a pod's configuration.
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_the_owners_alone_and_go_when_they_are_no_more() {
+    fn secrets_are_the_owners_alone_and_go_when_nobody_reads_them() {
         let scratch = Scratch::new().unwrap();
         let before = BTreeMap::from([
             (entry("a", "k"), b"1".to_vec()),
@@ -132,6 +132,8 @@ mod tests {
         scratch.write_secrets(&before, &BTreeMap::new()).unwrap();
         let after = BTreeMap::from([(entry("a", "k"), b"3".to_vec())]);
         scratch.write_secrets(&after, &before).unwrap();
+        assert!(scratch.secret_file(&entry("b", "k")).exists());
+        scratch.remove_secret(&entry("b", "k")).unwrap();
 
         let file = scratch.secret_file(&entry("a", "k"));
         assert_eq!(fs::read(&file).unwrap(), b"3");
