@@ -245,7 +245,7 @@ def test_no_other_page_can_publish(fleet, host, origin, content_type, status):
     if origin:
         headers["origin"] = f"http://{own}" if origin == "own" else origin
     # Without a topic: what gets through to a gateway is refused there.
-    connection.request("POST", "/publish", json.dumps({"message": {"t": "a"}}), headers)
+    connection.request("POST", urlsplit(fleet.page).path + "publish", json.dumps({"message": {"t": "a"}}), headers)
     assert connection.getresponse().status == status
     connection.close()
 
@@ -253,8 +253,19 @@ def test_no_other_page_can_publish(fleet, host, origin, content_type, status):
 def test_no_other_name_reads_the_token(fleet):
     own = urlsplit(fleet.page).netloc
     connection = http.client.HTTPConnection(own)
-    connection.request("GET", "/session", headers={"host": "evil.example"})
+    connection.request("GET", urlsplit(fleet.page).path + "session", headers={"host": "evil.example"})
     answer = connection.getresponse()
     assert answer.status == 403
     assert b"eyJ" not in answer.read()
+    connection.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/session", "/fleet", "/publish", "/0123/session"])
+def test_who_does_not_know_the_address_gets_nothing(fleet, path):
+    own = urlsplit(fleet.page).netloc
+    connection = http.client.HTTPConnection(own)
+    headers = {"origin": f"http://{own}", "content-type": "application/json"}
+    connection.request("POST" if path == "/publish" else "GET", path, headers=headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (404, b"")
     connection.close()

@@ -15,7 +15,7 @@ use super::fleet::Fleet;
 use super::page::{self, Session, Snapshot};
 use super::redis::Redis;
 use super::report::{self, Welcome};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, random_text};
 use super::signals::Signals;
 use super::wanted::{Wanted, localise};
 use super::{Error, Options, token, tried};
@@ -46,6 +46,8 @@ struct Run {
     fleet: Fleet,
     signals: Signals,
     page: SocketAddr,
+    /// Part of the page's address, so that other users of this machine cannot ask for its token.
+    page_key: String,
     session: watch::Sender<Session>,
     seen: watch::Sender<Snapshot>,
     memory: Memory,
@@ -93,8 +95,10 @@ impl Run {
         let ask = Ask::new();
         let session = watch::Sender::new(session(&wanted, &public, &first.config)?);
         let seen = watch::Sender::new(Snapshot::default());
+        let page_key = random_text()?;
         tokio::spawn(page::serve(
             listener,
+            page_key.clone(),
             session.subscribe(),
             seen.subscribe(),
             ask.clone(),
@@ -114,6 +118,7 @@ impl Run {
             fleet,
             signals,
             page,
+            page_key,
             session,
             seen,
             memory,
@@ -230,11 +235,14 @@ impl Run {
         let key = &self.wanted.input().cluster.spec.api.keys[0].secret_key_ref;
         let welcome = Welcome {
             session: &self.session.borrow(),
-            page: format!("http://{}/", self.page),
+            page: format!("http://{}/{}/", self.page, self.page_key),
             publish: format!("http://{api}/publish"),
             key_file: &self.scratch.secret_file(key),
             folder: self.scratch.path(),
-            redis: self.redis.as_ref().map(|redis| (redis.url(), redis.id())),
+            redis: self
+                .redis
+                .as_ref()
+                .map(|redis| (redis.address(), redis.id())),
         };
         report::welcome(&welcome, plan);
     }

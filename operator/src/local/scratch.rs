@@ -13,8 +13,8 @@ use wse_sidecar::config::Config;
 use super::{Error, tried};
 use crate::api::SecretKeyRef;
 
-/// Random bytes of the admin token.
-const TOKEN_BYTES: usize = 32;
+/// Random bytes of a text that nobody can guess.
+const RANDOM_BYTES: usize = 32;
 
 /// The folder. Dropping it removes it.
 pub(super) struct Scratch {
@@ -30,12 +30,9 @@ impl Scratch {
             .prefix("wse-")
             .permissions(Permissions::from_mode(0o700));
         let folder = tried("cannot make a temporary folder", builder.tempdir())?;
-        let mut random = [0; TOKEN_BYTES];
-        let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
-        tried("cannot read /dev/urandom", read)?;
         let scratch = Self {
             folder,
-            admin_token: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            admin_token: random_text()?,
         };
         write(&scratch.admin_token_file(), scratch.admin_token.as_bytes())?;
         Ok(scratch)
@@ -55,6 +52,16 @@ impl Scratch {
 
     pub(super) fn admin_token_file(&self) -> PathBuf {
         self.path().join("admin-token")
+    }
+
+    /// The configuration of redis-server, with its password.
+    pub(super) fn redis_file(&self) -> PathBuf {
+        self.path().join("redis.conf")
+    }
+
+    /// Writes the configuration of redis-server.
+    pub(super) fn write_redis(&self, text: &str) -> Result<(), Error> {
+        write(&self.redis_file(), text.as_bytes())
     }
 
     pub(super) fn config_file(&self, pod: &str) -> PathBuf {
@@ -96,6 +103,14 @@ impl Scratch {
         let text = serde_json::to_vec_pretty(config).expect("a configuration serialises to JSON");
         write(&self.config_file(pod), &text)
     }
+}
+
+/// A text that nobody can guess, of letters and digits.
+pub(super) fn random_text() -> Result<String, Error> {
+    let mut random = [0; RANDOM_BYTES];
+    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
+    tried("cannot read /dev/urandom", read)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Replaces a file as a whole, so that a reader sees the old one or the new one.
