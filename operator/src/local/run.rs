@@ -183,12 +183,14 @@ impl Run {
 
     /// Removes the entries that nobody reads any more.
     fn sweep(&mut self, now: Instant) -> Result<(), Error> {
-        let (scratch, fleet) = (&self.scratch, &self.fleet);
-        let unread = |it: &SecretKeyRef| !fleet.reads(&scratch.secret_file(it), now);
-        for gone in self.superseded.extract_if(.., unread) {
-            scratch.remove_secret(&gone)?;
-        }
-        Ok(())
+        let is_read = |it: &SecretKeyRef| self.fleet.reads(&self.scratch.secret_file(it), now);
+        let (read, unread) = std::mem::take(&mut self.superseded)
+            .into_iter()
+            .partition::<BTreeSet<_>, _>(is_read);
+        self.superseded = read;
+        unread
+            .iter()
+            .try_for_each(|gone| self.scratch.remove_secret(gone))
     }
 
     /// Tells the page all, and the terminal what changed.
