@@ -1,5 +1,6 @@
 """A fleet started by `wse-operator up`, and a headless Chromium."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -60,11 +62,17 @@ class Up:
         self.tee.wait()
 
     def edit(self, old: str, new: str) -> None:
+        self.edit_all((old, new))
+
+    def edit_all(self, *edits: tuple[str, str]) -> None:
+        """Makes edits that are seen together."""
         text = self.file.read_text()
-        assert old in text
+        for old, new in edits:
+            assert old in text
+            text = text.replace(old, new)
         # A rename, so that no half-written file is read.
         edited = self.file.with_suffix(".new")
-        edited.write_text(text.replace(old, new))
+        edited.write_text(text)
         edited.rename(self.file)
 
     def end(self) -> int:
@@ -79,6 +87,20 @@ class Up:
         finally:
             if self.tee:
                 self.close_output()
+
+
+def scratch(up) -> Path:
+    """The run's folder."""
+    return Path(re.search(r"(/\S+)/\*\.log", up.said()).group(1))
+
+
+def reloads(up) -> dict[str, int]:
+    """How many new configurations the first gateway took, by outcome."""
+    admin = json.loads((scratch(up) / "chat-0.json").read_text())["listen"]["admin"]
+    with urllib.request.urlopen(f"http://{admin}/metrics", timeout=PATIENCE_SECONDS) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^wse_config_reloads_total\{outcome="(\w+)"\} (\d+)$', text, re.MULTILINE)
+    return {outcome: int(count) for outcome, count in found}
 
 
 def free_port() -> int:

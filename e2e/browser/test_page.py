@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from conftest import PATIENCE_SECONDS, Up
+from conftest import PATIENCE_SECONDS, Up, reloads
 
 
 class Page:
@@ -153,8 +153,9 @@ def test_an_edit_of_the_file_reconnects_nobody(page, fleet):
     page.subscribe("chat.lobby")
     connection = page.element("state").get_attribute("title")
     assert connection
+    before = reloads(fleet)["applied"]
     fleet.edit("messagesPerSecond: 50", "messagesPerSecond: 60")
-    fleet.wait_for("its edit is followed")
+    page.until(lambda: reloads(fleet)["applied"] > before)
     page.publish("chat.lobby", "after the edit")
     page.wait_for_message("after the edit")
     assert page.element("state").get_attribute("title") == connection
@@ -244,7 +245,7 @@ def test_no_other_page_can_publish(fleet, host, origin, content_type, status):
     if origin:
         headers["origin"] = f"http://{own}" if origin == "own" else origin
     # Without a topic: what gets through to a gateway is refused there.
-    connection.request("POST", "/publish", json.dumps({"message": {"t": "a"}}), headers)
+    connection.request("POST", urlsplit(fleet.page).path + "publish", json.dumps({"message": {"t": "a"}}), headers)
     assert connection.getresponse().status == status
     connection.close()
 
@@ -252,8 +253,19 @@ def test_no_other_page_can_publish(fleet, host, origin, content_type, status):
 def test_no_other_name_reads_the_token(fleet):
     own = urlsplit(fleet.page).netloc
     connection = http.client.HTTPConnection(own)
-    connection.request("GET", "/session", headers={"host": "evil.example"})
+    connection.request("GET", urlsplit(fleet.page).path + "session", headers={"host": "evil.example"})
     answer = connection.getresponse()
     assert answer.status == 403
     assert b"eyJ" not in answer.read()
+    connection.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/session", "/fleet", "/publish", "/0123/session"])
+def test_who_does_not_know_the_address_gets_nothing(fleet, path):
+    own = urlsplit(fleet.page).netloc
+    connection = http.client.HTTPConnection(own)
+    headers = {"origin": f"http://{own}", "content-type": "application/json"}
+    connection.request("POST" if path == "/publish" else "GET", path, headers=headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (404, b"")
     connection.close()

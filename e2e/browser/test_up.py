@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from conftest import PATIENCE_SECONDS, Up
+from conftest import PATIENCE_SECONDS, Up, reloads, scratch
 
 
 def children(up):
@@ -35,10 +35,6 @@ def until(condition, what):
     while not condition():
         assert time.monotonic() < end, what()
         time.sleep(0.05)
-
-
-def scratch(up):
-    return Path(re.search(r"(/\S+)/\*\.log", up.said()).group(1))
 
 
 @contextmanager
@@ -82,6 +78,28 @@ def test_nothing_is_left_after_a_signal(tmp_path, name):
         assert not folder.exists()
     finally:
         up.end()
+
+
+def test_the_printed_line_publishes(fleet):
+    line = re.search(r"^curl .*$", fleet.said(), re.MULTILINE).group()
+    command = f"{line} -o {fleet.file.with_suffix('.answer')} -w '%{{http_code}}'"
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert (answer.returncode, answer.stdout) == (0, "200"), answer.stderr
+
+
+def test_a_renamed_entry_stays_until_nobody_reads_it(tmp_path):
+    up = Up(tmp_path)
+    try:
+        old, new = (scratch(up) / "secrets/chat-api" / key for key in ("key", "renamed"))
+        up.edit_all(("name: chat-api, key: key", "name: chat-api, key: renamed"), ("\n  key: ", "\n  renamed: "))
+        until(new.is_file, up.said)
+        assert old.is_file(), "gateways have the old configuration"
+        until(lambda: reloads(up)["applied"] == 1, up.said)
+        until(lambda: not old.exists(), up.said)
+        assert new.is_file()
+        assert reloads(up) == {"applied": 1, "refused": 0}, up.said()
+    finally:
+        assert up.end() == 0, up.said()
 
 
 def test_a_killed_run_leaves_no_process(tmp_path):

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use wse_sidecar::config::{Config, Listen};
 
 use super::journal::Journal;
@@ -19,6 +20,9 @@ const WELL: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// After so many deaths in a row somebody else may have taken the ports.
 const DEATHS_OF_A_PORT: u32 = 3;
+
+/// A gateway looks at its configuration every second; by then a busy one has taken a new one, too.
+const TAKEN: Duration = Duration::from_secs(10);
 
 /// A pod.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(super) struct Child {
     pub(super) ready: bool,
     process: Option<Process>,
     written: Option<Config>,
+    /// When that was.
+    told: Instant,
     started: Instant,
     deaths: u32,
     journal: Journal,
@@ -53,6 +59,7 @@ impl Child {
             ready: false,
             process: None,
             written: None,
+            told: now,
             started: now,
             deaths: 0,
             journal: Journal::new(scratch.log_file(&name)),
@@ -116,7 +123,7 @@ impl Child {
                 backlog: config.listen.backlog,
             };
         }
-        self.configure(config, scratch)?;
+        self.configure(config, scratch, now)?;
         let path = scratch.log_file(&self.name);
         let log = OpenOptions::new().create(true).append(true).open(&path);
         let log = tried(format!("cannot write {}", path.display()), log)?;
@@ -132,7 +139,12 @@ impl Child {
     }
 
     /// Tells it its configuration, if it differs from what it was told last.
-    pub(super) fn configure(&mut self, config: &Config, scratch: &Scratch) -> Result<(), Error> {
+    pub(super) fn configure(
+        &mut self,
+        config: &Config,
+        scratch: &Scratch,
+        now: Instant,
+    ) -> Result<(), Error> {
         let config = Config {
             node: self.name.clone(),
             listen: self.listen.clone(),
@@ -141,8 +153,16 @@ impl Child {
         if self.written.as_ref() != Some(&config) {
             scratch.write_config(&self.name, &config)?;
             self.written = Some(config);
+            self.told = now;
         }
         Ok(())
+    }
+
+    /// Whether its process may still read this file beside its configuration.
+    pub(super) fn reads(&self, file: &Path, now: Instant) -> bool {
+        let taken = now.saturating_duration_since(self.told) >= TAKEN;
+        let named = self.written.as_ref().is_some_and(|it| names(it, file));
+        self.process.is_some() && (named || !taken)
     }
 
     /// Asks its process to drain and end.
@@ -192,6 +212,22 @@ impl Child {
     }
 }
 
+/// Whether the configuration has this path in it, wherever that is.
+fn names(config: &Config, file: &Path) -> bool {
+    let has = |text: &str| Path::new(text) == file;
+    let value = serde_json::to_value(config).expect("a configuration serialises to JSON");
+    let mut open = vec![&value];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(fields) => open.extend(fields.values()),
+            Value::String(text) if has(text) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// How long to wait before the start that follows so many deaths in a row.
 fn pause(deaths: u32) -> Duration {
     let doubled = 2u32.saturating_pow(deaths.saturating_sub(1)).min(1_000);
@@ -204,6 +240,14 @@ fn pause(deaths: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_read_while_the_configuration_names_it() {
+        let mut config = Config::default();
+        config.api.key_files = vec!["/s/api/key2".into()];
+        assert!(names(&config, Path::new("/s/api/key2")));
+        assert!(!names(&config, Path::new("/s/api/key")));
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest() {

@@ -1,7 +1,7 @@
 //! The pods of the run: observed for the plan, and made to be as it says.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -75,7 +75,7 @@ impl Fleet {
             if child.may_start(now) {
                 child.start(config, &self.public, &self.sidecar, scratch, now)?;
             } else if !child.is_down() {
-                child.configure(config, scratch)?;
+                child.configure(config, scratch, now)?;
             }
         }
         for action in &plan.actions {
@@ -92,6 +92,11 @@ impl Fleet {
     /// Ends every process.
     pub(super) fn kill(&self) {
         self.children.iter().for_each(Child::kill);
+    }
+
+    /// Whether a process may still read this file beside its configuration.
+    pub(super) fn reads(&self, file: &Path, now: Instant) -> bool {
+        self.children.iter().any(|child| child.reads(file, now))
     }
 
     fn counted(&self, revision: &Revision) -> usize {

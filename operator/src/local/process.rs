@@ -13,6 +13,10 @@ use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// First of the ports to choose from.
+const FIRST: u16 = 20_000;
+/// Number of the ports to choose from.
+const COUNT: u16 = 12_000;
 const PDEATHSIG: &str = "--pdeathsig";
 
 /// Ends at once if `up`, whose process id comes first, was dead before the leash was on; else becomes
@@ -149,9 +153,16 @@ pub(super) fn on_path(program: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|candidate| candidate.is_file())
 }
 
-/// A loopback address that was free a moment ago.
+/// A loopback address that was free a moment ago. A process is started again on its port, so that it
+/// comes from below those that the kernel gives outgoing connections (32,768 on, by default): a client
+/// of this machine could sit on it meanwhile.
 pub(super) fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let start = fastrand::u16(..COUNT);
+    (0..COUNT)
+        .map(|turn| FIRST + (start + turn) % COUNT)
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .ok_or_else(|| io::ErrorKind::AddrInUse.into())
 }
 
 #[cfg(test)]
@@ -179,6 +190,14 @@ mod tests {
         log.read_to_string(&mut said).unwrap();
         assert!(said.starts_with("1 own socket:["), "{said}");
         assert!(said.ends_with("] an argument\n"), "{said}");
+    }
+
+    #[test]
+    fn ports_are_free_and_not_those_of_outgoing_connections() {
+        for _ in 0..100 {
+            let address = free_address().unwrap();
+            assert!((20_000..32_000).contains(&address.port()), "{address}");
+        }
     }
 
     #[test]

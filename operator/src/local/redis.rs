@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::process::{Process, free_address, on_path};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, random_text};
 use super::{Error, report, tried};
 
 const PROGRAM: &str = "redis-server";
@@ -23,6 +23,7 @@ const STEP: Duration = Duration::from_millis(100);
 pub(super) struct Redis {
     program: PathBuf,
     address: SocketAddr,
+    password: String,
     process: Process,
 }
 
@@ -31,10 +32,19 @@ impl Redis {
     pub(super) async fn start(scratch: &Scratch) -> Result<Self, Error> {
         let program = on_path(PROGRAM).ok_or(Error::NoRedis)?;
         let address = tried("cannot find a free port", free_address())?;
-        let process = spawn(&program, address, scratch)?;
+        let password = random_text()?;
+        // In a file of the owner's, because everybody on the machine can read a process's arguments.
+        scratch.write_redis(&format!(
+            "bind {}\nport {}\ndir \"{}\"\nsave \"\"\nappendonly no\nrequirepass {password}\n",
+            address.ip(),
+            address.port(),
+            scratch.path().display(),
+        ))?;
+        let process = spawn(&program, scratch)?;
         let mut redis = Self {
             program,
             address,
+            password,
             process,
         };
         for _ in 0..STEPS {
@@ -50,9 +60,14 @@ impl Redis {
         Err(Error::Redis(said))
     }
 
-    /// How to reach it.
+    /// How to reach it, password and all: not for the terminal.
     pub(super) fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        format!("redis://:{}@{}", self.password, self.address)
+    }
+
+    /// Where it is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its process id.
@@ -64,7 +79,7 @@ impl Redis {
     pub(super) fn look(&mut self, scratch: &Scratch) -> Result<(), Error> {
         if let Some(status) = self.process.ended() {
             report::news(PROGRAM, &format!("ended with {status}; it starts again"));
-            self.process = spawn(&self.program, self.address, scratch)?;
+            self.process = spawn(&self.program, scratch)?;
         }
         Ok(())
     }
@@ -72,28 +87,20 @@ impl Redis {
     async fn answers(&self) -> bool {
         let ping = async {
             let mut stream = TcpStream::connect(self.address).await?;
-            stream.write_all(b"PING\r\n").await?;
-            let mut answer = [0; 5];
+            let ask = format!("AUTH {}\r\nPING\r\n", self.password);
+            stream.write_all(ask.as_bytes()).await?;
+            let mut answer = [0; 10];
             stream.read_exact(&mut answer).await?;
-            Ok::<_, io::Error>(&answer == b"+PONG")
+            Ok::<_, io::Error>(&answer == b"+OK\r\n+PONG")
         };
         matches!(timeout(STEP, ping).await, Ok(Ok(true)))
     }
 }
 
-fn spawn(program: &Path, address: SocketAddr, scratch: &Scratch) -> Result<Process, Error> {
+fn spawn(program: &Path, scratch: &Scratch) -> Result<Process, Error> {
     let path = scratch.log_file(PROGRAM);
     let log = OpenOptions::new().create(true).append(true).open(&path);
     let log = tried(format!("cannot write {}", path.display()), log)?;
-    let folder = scratch.path().to_string_lossy();
-    let (ip, port) = (address.ip().to_string(), address.port().to_string());
-    let arguments = [
-        ["--bind", &ip],
-        ["--port", &port],
-        ["--dir", &folder],
-        ["--save", ""],
-        ["--appendonly", "no"],
-    ];
-    let process = Process::start(program, arguments.as_flattened(), log);
+    let process = Process::start(program, [scratch.redis_file()], log);
     tried(format!("cannot start {}", program.display()), process)
 }

@@ -2,6 +2,7 @@
 //! that is no reason not to drain, so nothing fails here.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::page::Session;
@@ -22,8 +23,8 @@ pub(super) struct Welcome<'a> {
     pub(super) publish: String,
     pub(super) key_file: &'a Path,
     pub(super) folder: &'a Path,
-    /// Set when the run has a Redis of its own: its URL and process id.
-    pub(super) redis: Option<(String, u32)>,
+    /// Set when the run has a Redis of its own: its address and process id.
+    pub(super) redis: Option<(SocketAddr, u32)>,
 }
 
 /// Greets.
@@ -46,8 +47,12 @@ pub(super) fn welcome(it: &Welcome<'_>, plan: &Plan) {
     line!();
     line!("  {} {}", label("WebSocket"), session.url);
     line!("  {} {}", label("Page"), it.page);
-    if let Some((url, id)) = &it.redis {
-        line!("  {} {url}, process {id}", label("Redis"));
+    if let Some((address, id)) = &it.redis {
+        line!(
+            "  {} redis://{address}, process {id}, password in {}/redis.conf",
+            label("Redis"),
+            it.folder.display()
+        );
     }
     match &session.token {
         Some(token) => {

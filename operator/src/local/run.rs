@@ -1,5 +1,6 @@
 //! The run itself: look, plan, carry out, wait; and the end of it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -14,10 +15,11 @@ use super::fleet::Fleet;
 use super::page::{self, Session, Snapshot};
 use super::redis::Redis;
 use super::report::{self, Welcome};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, random_text};
 use super::signals::Signals;
 use super::wanted::{Wanted, localise};
 use super::{Error, Options, token, tried};
+use crate::api::SecretKeyRef;
 use crate::plan::{Condition, ConditionType, Memory, Observation, Plan, Subject, plan};
 
 /// How often the file and the processes are looked at.
@@ -44,10 +46,14 @@ struct Run {
     fleet: Fleet,
     signals: Signals,
     page: SocketAddr,
+    /// Part of the page's address, so that other users of this machine cannot ask for its token.
+    page_key: String,
     session: watch::Sender<Session>,
     seen: watch::Sender<Snapshot>,
     memory: Memory,
     told: Vec<Condition>,
+    /// Entries of Secrets that the file no longer has, and gateways may still read.
+    superseded: BTreeSet<SecretKeyRef>,
     /// The API port that the terminal names. None: nothing was ready yet.
     named: Option<SocketAddr>,
 }
@@ -89,8 +95,10 @@ impl Run {
         let ask = Ask::new();
         let session = watch::Sender::new(session(&wanted, &public, &first.config)?);
         let seen = watch::Sender::new(Snapshot::default());
+        let page_key = random_text()?;
         tokio::spawn(page::serve(
             listener,
+            page_key.clone(),
             session.subscribe(),
             seen.subscribe(),
             ask.clone(),
@@ -110,10 +118,12 @@ impl Run {
             fleet,
             signals,
             page,
+            page_key,
             session,
             seen,
             memory,
             told: Vec::new(),
+            superseded: BTreeSet::new(),
             named: None,
         })
     }
@@ -136,6 +146,7 @@ impl Run {
             let config = localise(&plan.config, public.port(), self.page.port());
             let carried = self.fleet.carry_out(&plan, &config, &self.scratch, now);
             carried.await?;
+            self.sweep(now)?;
             self.tell(&plan, &observation);
             let wait = plan.wake_after.min(LOOK);
             if self.signals.end_within(wait).await {
@@ -150,7 +161,10 @@ impl Run {
             Ok(false) => {}
             Ok(true) => {
                 report::news("file", "its edit is followed");
-                self.scratch.write_secrets(self.wanted.secrets(), &before)?;
+                let secrets = self.wanted.secrets();
+                self.scratch.write_secrets(secrets, &before)?;
+                self.superseded.extend(before.into_keys());
+                self.superseded.retain(|it| !secrets.contains_key(it));
                 let (plan, _) = decide(
                     &self.wanted,
                     &self.scratch,
@@ -165,6 +179,18 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Removes the entries that nobody reads any more.
+    fn sweep(&mut self, now: Instant) -> Result<(), Error> {
+        let is_read = |it: &SecretKeyRef| self.fleet.reads(&self.scratch.secret_file(it), now);
+        let (read, unread) = std::mem::take(&mut self.superseded)
+            .into_iter()
+            .partition::<BTreeSet<_>, _>(is_read);
+        self.superseded = read;
+        unread
+            .iter()
+            .try_for_each(|gone| self.scratch.remove_secret(gone))
     }
 
     /// Tells the page all, and the terminal what changed.
@@ -211,11 +237,14 @@ impl Run {
         let key = &self.wanted.input().cluster.spec.api.keys[0].secret_key_ref;
         let welcome = Welcome {
             session: &self.session.borrow(),
-            page: format!("http://{}/", self.page),
+            page: format!("http://{}/{}/", self.page, self.page_key),
             publish: format!("http://{api}/publish"),
             key_file: &self.scratch.secret_file(key),
             folder: self.scratch.path(),
-            redis: self.redis.as_ref().map(|redis| (redis.url(), redis.id())),
+            redis: self
+                .redis
+                .as_ref()
+                .map(|redis| (redis.address(), redis.id())),
         };
         report::welcome(&welcome, plan);
     }

@@ -13,8 +13,8 @@ use wse_sidecar::config::Config;
 use super::{Error, tried};
 use crate::api::SecretKeyRef;
 
-/// Random bytes of the admin token.
-const TOKEN_BYTES: usize = 32;
+/// Random bytes of a text that nobody can guess.
+const RANDOM_BYTES: usize = 32;
 
 /// The folder. Dropping it removes it.
 pub(super) struct Scratch {
@@ -30,12 +30,9 @@ impl Scratch {
             .prefix("wse-")
             .permissions(Permissions::from_mode(0o700));
         let folder = tried("cannot make a temporary folder", builder.tempdir())?;
-        let mut random = [0; TOKEN_BYTES];
-        let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
-        tried("cannot read /dev/urandom", read)?;
         let scratch = Self {
             folder,
-            admin_token: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            admin_token: random_text()?,
         };
         write(&scratch.admin_token_file(), scratch.admin_token.as_bytes())?;
         Ok(scratch)
@@ -57,6 +54,16 @@ impl Scratch {
         self.path().join("admin-token")
     }
 
+    /// The configuration of redis-server, with its password.
+    pub(super) fn redis_file(&self) -> PathBuf {
+        self.path().join("redis.conf")
+    }
+
+    /// Writes the configuration of redis-server.
+    pub(super) fn write_redis(&self, text: &str) -> Result<(), Error> {
+        write(&self.redis_file(), text.as_bytes())
+    }
+
     pub(super) fn config_file(&self, pod: &str) -> PathBuf {
         self.path().join(format!("{pod}.json"))
     }
@@ -70,7 +77,7 @@ impl Scratch {
         self.secrets().join(&reference.name).join(&reference.key)
     }
 
-    /// Writes the entries that differ, and removes those that are no more.
+    /// Writes the entries that differ.
     pub(super) fn write_secrets(
         &self,
         entries: &BTreeMap<SecretKeyRef, Vec<u8>>,
@@ -81,14 +88,14 @@ impl Scratch {
                 write(&self.secret_file(reference), value)?;
             }
         }
-        for gone in before.keys().filter(|it| !entries.contains_key(it)) {
-            let path = self.secret_file(gone);
-            tried(
-                format!("cannot remove {}", path.display()),
-                fs::remove_file(&path),
-            )?;
-        }
         Ok(())
+    }
+
+    /// Removes an entry that nobody reads any more.
+    pub(super) fn remove_secret(&self, gone: &SecretKeyRef) -> Result<(), Error> {
+        let path = self.secret_file(gone);
+        let removed = fs::remove_file(&path);
+        tried(format!("cannot remove {}", path.display()), removed)
     }
 
     /// Writes a pod's configuration.
@@ -96,6 +103,14 @@ impl Scratch {
         let text = serde_json::to_vec_pretty(config).expect("a configuration serialises to JSON");
         write(&self.config_file(pod), &text)
     }
+}
+
+/// A text that nobody can guess, of letters and digits.
+pub(super) fn random_text() -> Result<String, Error> {
+    let mut random = [0; RANDOM_BYTES];
+    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
+    tried("cannot read /dev/urandom", read)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Replaces a file as a whole, so that a reader sees the old one or the new one.
@@ -123,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_the_owners_alone_and_go_when_they_are_no_more() {
+    fn secrets_are_the_owners_alone_and_go_when_nobody_reads_them() {
         let scratch = Scratch::new().unwrap();
         let before = BTreeMap::from([
             (entry("a", "k"), b"1".to_vec()),
@@ -132,6 +147,8 @@ mod tests {
         scratch.write_secrets(&before, &BTreeMap::new()).unwrap();
         let after = BTreeMap::from([(entry("a", "k"), b"3".to_vec())]);
         scratch.write_secrets(&after, &before).unwrap();
+        assert!(scratch.secret_file(&entry("b", "k")).exists());
+        scratch.remove_secret(&entry("b", "k")).unwrap();
 
         let file = scratch.secret_file(&entry("a", "k"));
         assert_eq!(fs::read(&file).unwrap(), b"3");

@@ -33,7 +33,9 @@ pub(super) async fn guard(
     let mut response = match judge(&own, request.method(), request.headers()) {
         Verdict::Pass => next.run(request).await,
         // The cookie must be of the host that the WebSocket is on.
-        Verdict::Redirect => Redirect::temporary(&format!("http://{own}/")).into_response(),
+        Verdict::Redirect => {
+            Redirect::temporary(&format!("http://{own}{}", request.uri().path())).into_response()
+        }
         Verdict::Refuse(why) => (StatusCode::FORBIDDEN, why).into_response(),
     };
     for (name, value) in HEADERS {

@@ -114,6 +114,7 @@ struct Page {
 /// Serves the page until the run ends.
 pub(super) async fn serve(
     listener: TcpListener,
+    key: String,
     session: watch::Receiver<Session>,
     fleet: watch::Receiver<Snapshot>,
     ask: Ask,
@@ -124,15 +125,16 @@ pub(super) async fn serve(
         fleet,
         ask,
     };
-    axum::serve(listener, router(page, own)).await
+    axum::serve(listener, router(page, own, &key)).await
 }
 
-fn router(page: Page, own: SocketAddr) -> Router {
+/// Everything is below the key, which the page's own address has: its requests are relative to that.
+fn router(page: Page, own: SocketAddr, key: &str) -> Router {
     Router::new()
-        .route("/", get(async || Html(HTML)))
-        .route("/session", get(session))
-        .route("/fleet", get(fleet))
-        .route("/publish", post(publish))
+        .route(&format!("/{key}/"), get(async || Html(HTML)))
+        .route(&format!("/{key}/session"), get(session))
+        .route(&format!("/{key}/fleet"), get(fleet))
+        .route(&format!("/{key}/publish"), post(publish))
         .layer(middleware::from_fn_with_state(Arc::new(own), guard::guard))
         .with_state(page)
 }
