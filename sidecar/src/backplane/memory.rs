@@ -64,9 +64,12 @@ struct Inner {
 struct Waiting(Publication, OwnedSemaphorePermit);
 
 /// Changed together, so that a subscriber's head and what it receives fit.
-#[derive(Default)]
 struct Shared {
+    /// Epoch of every topic without a stream. Another one once a stream is forgotten: a topic must not
+    /// begin again in its old epoch.
+    epoch: u32,
     interests: Interests,
+    /// Topics that were published to. Subscribing makes none, or clients' names would fill the memory.
     streams: HashMap<Topic, Stream>,
 }
 
@@ -78,7 +81,7 @@ impl Memory {
             node,
             sink: Arc::clone(&sink),
             metrics,
-            state: Mutex::default(),
+            state: Mutex::new(Shared::new()),
             out,
             room_bytes: Arc::new(Semaphore::new(ROOM_BYTES as usize)),
             left,
@@ -112,10 +115,7 @@ impl Memory {
                 shared.interests.add(interest);
                 match interest {
                     Interest::Pattern(_) => None,
-                    Interest::Topic(topic) => {
-                        let now = Instant::now();
-                        Some(shared.stream(topic, now).head())
-                    }
+                    Interest::Topic(topic) => Some(shared.head(topic)),
                 }
             })
             .collect()
@@ -157,11 +157,22 @@ impl Memory {
         let mut shared = self.0.lock();
         match shared.streams.get_mut(topic) {
             Some(stream) => stream.read(topic, since, limit, Instant::now()),
-            None => Past {
-                head: Position::default(),
-                publications: Vec::new(),
-                complete: since.is_none_or(|since| since == Position::default()),
-            },
+            None => {
+                let nothing_yet = shared.head(topic);
+                // Somebody has been told this position.
+                let is_known =
+                    shared.interests.topics.contains(topic) || since == Some(nothing_yet);
+                let head = if is_known {
+                    nothing_yet
+                } else {
+                    Position::default()
+                };
+                Past {
+                    head,
+                    publications: Vec::new(),
+                    complete: since.is_none_or(|since| since == head),
+                }
+            }
         }
     }
 
@@ -228,9 +239,37 @@ impl Inner {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            epoch: fastrand::u32(1..),
+            interests: Interests::default(),
+            streams: HashMap::new(),
+        }
+    }
+
+    fn head(&self, topic: &Topic) -> Position {
+        let nothing_yet = Position {
+            epoch: self.epoch,
+            offset: 0,
+        };
+        self.streams.get(topic).map_or(nothing_yet, Stream::head)
+    }
+
     fn stream(&mut self, topic: &Topic, now: Instant) -> &mut Stream {
-        let fresh = || Stream::new(now);
+        let fresh = || Stream::new(self.epoch, now);
         self.streams.entry(topic.clone()).or_insert_with(fresh)
+    }
+
+    /// Throws away what is too old.
+    fn expire(&mut self, now: Instant) {
+        let before = self.streams.len();
+        self.streams.retain(|_, stream| !stream.expire(now));
+        if self.streams.len() < before {
+            let old = self.epoch;
+            while self.epoch == old {
+                self.epoch = fastrand::u32(1..);
+            }
+        }
     }
 }
 
@@ -268,9 +307,7 @@ async fn deliver(
             }
             _ = sweep.tick() => {
                 let Some(inner) = inner.upgrade() else { continue };
-                let now = Instant::now();
-                let mut shared = inner.lock();
-                shared.streams.retain(|_, stream| !stream.expire(now));
+                inner.lock().expire(Instant::now());
             }
         }
     }

@@ -142,6 +142,36 @@ async fn what_waits_is_bounded_in_bytes_and_a_publisher_waits_only_for_a_time() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn topics_that_were_only_subscribed_to_leave_nothing_behind() {
+    let (memory, keeper) = join();
+    for number in 0..100 {
+        let name = format!("t{number}");
+        memory.subscribe(&[interest(&name)]);
+        memory.unsubscribe(&[interest(&name)]);
+    }
+    assert!(memory.0.lock().streams.is_empty());
+
+    let topic = Topic::trusted("a");
+    let head = memory.subscribe(&[interest("a")])[0].unwrap();
+    assert_eq!(memory.read(&topic, Some(head), 9).head, head);
+    memory.unsubscribe(&[interest("a")]);
+    assert!(memory.read(&topic, Some(head), 9).complete);
+    memory.publish(publish("a", "x")).await.unwrap();
+    let past = memory.read(&topic, Some(head), 9);
+    assert_eq!((past.complete, past.publications.len()), (true, 1));
+    assert_eq!(past.head, Position { offset: 1, ..head });
+
+    // A topic that was forgotten begins in another epoch.
+    tokio::time::sleep(Duration::from_secs(3700)).await;
+    let next = memory.subscribe(&[interest("a")])[0].unwrap();
+    assert_eq!((next.offset, next.epoch != head.epoch), (0, true));
+    memory.publish(publish("a", "y")).await.unwrap();
+    memory.leave().await;
+    let taken = keeper.taken.lock().unwrap();
+    assert_eq!(taken[0].1, Position { offset: 1, ..next });
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_past_is_bounded_by_number_and_time() {
     let (memory, _) = join();
     let topic = Topic::trusted("a");
