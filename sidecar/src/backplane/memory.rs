@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::stream::Stream;
 use super::interests::Interests;
@@ -26,6 +26,16 @@ mod tests;
 /// Publications that may wait for the sink; publishers wait for the rest.
 const ROOM: usize = 1024;
 
+/// Bytes of publications, with those that the sink has in hand, that may wait for it. One larger than
+/// this waits until it is alone.
+const ROOM_BYTES: u32 = 16 << 20;
+
+/// What a waiting publication costs besides its bytes.
+const PUBLICATION_COST: usize = 160;
+
+/// How long a publisher waits for room.
+const WAIT: Duration = Duration::from_secs(5);
+
 /// Publications handed to the sink at once, at most.
 const BATCH: usize = 256;
 
@@ -41,17 +51,25 @@ struct Inner {
     sink: Arc<dyn Sink>,
     metrics: Metrics,
     state: Mutex<Shared>,
-    out: mpsc::Sender<Publication>,
+    out: mpsc::Sender<Waiting>,
+    /// [`ROOM_BYTES`] without those that are taken.
+    room_bytes: Arc<Semaphore>,
     /// True once the pod has left.
     left: watch::Sender<bool>,
     /// Taken by the call that makes the pod leave.
     delivery: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// A publication, and the room that it takes until the sink has it.
+struct Waiting(Publication, OwnedSemaphorePermit);
+
 /// Changed together, so that a subscriber's head and what it receives fit.
-#[derive(Default)]
 struct Shared {
+    /// Epoch of every topic without a stream. Another one once a stream is forgotten: a topic must not
+    /// begin again in its old epoch.
+    epoch: u32,
     interests: Interests,
+    /// Topics that were published to. Subscribing makes none, or clients' names would fill the memory.
     streams: HashMap<Topic, Stream>,
 }
 
@@ -63,8 +81,9 @@ impl Memory {
             node,
             sink: Arc::clone(&sink),
             metrics,
-            state: Mutex::default(),
+            state: Mutex::new(Shared::new()),
             out,
+            room_bytes: Arc::new(Semaphore::new(ROOM_BYTES as usize)),
             left,
             delivery: Mutex::default(),
         });
@@ -96,10 +115,7 @@ impl Memory {
                 shared.interests.add(interest);
                 match interest {
                     Interest::Pattern(_) => None,
-                    Interest::Topic(topic) => {
-                        let now = Instant::now();
-                        Some(shared.stream(topic, now).head())
-                    }
+                    Interest::Topic(topic) => Some(shared.head(topic)),
                 }
             })
             .collect()
@@ -141,11 +157,22 @@ impl Memory {
         let mut shared = self.0.lock();
         match shared.streams.get_mut(topic) {
             Some(stream) => stream.read(topic, since, limit, Instant::now()),
-            None => Past {
-                head: Position::default(),
-                publications: Vec::new(),
-                complete: since.is_none_or(|since| since == Position::default()),
-            },
+            None => {
+                let nothing_yet = shared.head(topic);
+                // Somebody has been told this position.
+                let is_known =
+                    shared.interests.topics.contains(topic) || since == Some(nothing_yet);
+                let head = if is_known {
+                    nothing_yet
+                } else {
+                    Position::default()
+                };
+                Past {
+                    head,
+                    publications: Vec::new(),
+                    complete: since.is_none_or(|since| since == head),
+                }
+            }
         }
     }
 
@@ -161,8 +188,9 @@ impl Memory {
 
     /// The position, and whether it is a new one.
     async fn append(&self, publish: Publish) -> Result<(Position, bool), Error> {
-        let room = self.0.out.reserve().await;
-        let room = room.map_err(|_| Error::Away("this pod has left the fleet".to_owned()))?;
+        let room = timeout(WAIT, self.room(&publish)).await;
+        let full = |_| Error::Away("too many publications wait for delivery".to_owned());
+        let (bytes, place) = room.map_err(full)??;
         // The place in the queue is taken while the lock is held: offsets and the queue have one
         // order.
         let mut shared = self.0.lock();
@@ -173,13 +201,29 @@ impl Memory {
         }
         let position = stream.append(&publish, now);
         if shared.interests.want(&publish.topic) {
-            room.send(Publication {
+            let publication = Publication {
                 topic: publish.topic,
                 position: Some(position),
                 payload: publish.payload,
-            });
+            };
+            place.send(Waiting(publication, bytes));
         }
         Ok((position, true))
+    }
+
+    /// Waits until a publication may wait for the sink.
+    async fn room(
+        &self,
+        publish: &Publish,
+    ) -> Result<(OwnedSemaphorePermit, mpsc::Permit<'_, Waiting>), Error> {
+        let left = || Error::Away("this pod has left the fleet".to_owned());
+        let bytes = publish.payload.len() + publish.topic.as_str().len() + PUBLICATION_COST;
+        let bytes = u32::try_from(bytes).unwrap_or(ROOM_BYTES).min(ROOM_BYTES);
+        let free = Arc::clone(&self.0.room_bytes);
+        // In the order of asking, so that a large one is not overtaken for ever.
+        let bytes = free.acquire_many_owned(bytes).await.map_err(|_| left())?;
+        let place = self.0.out.reserve().await.map_err(|_| left())?;
+        Ok((bytes, place))
     }
 }
 
@@ -195,9 +239,37 @@ impl Inner {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            epoch: fastrand::u32(1..),
+            interests: Interests::default(),
+            streams: HashMap::new(),
+        }
+    }
+
+    fn head(&self, topic: &Topic) -> Position {
+        let nothing_yet = Position {
+            epoch: self.epoch,
+            offset: 0,
+        };
+        self.streams.get(topic).map_or(nothing_yet, Stream::head)
+    }
+
     fn stream(&mut self, topic: &Topic, now: Instant) -> &mut Stream {
-        let fresh = || Stream::new(now);
+        let fresh = || Stream::new(self.epoch, now);
         self.streams.entry(topic.clone()).or_insert_with(fresh)
+    }
+
+    /// Throws away what is too old.
+    fn expire(&mut self, now: Instant) {
+        let before = self.streams.len();
+        self.streams.retain(|_, stream| !stream.expire(now));
+        if self.streams.len() < before {
+            let old = self.epoch;
+            while self.epoch == old {
+                self.epoch = fastrand::u32(1..);
+            }
+        }
     }
 }
 
@@ -209,7 +281,7 @@ async fn left(leaving: &mut watch::Receiver<bool>) {
 /// Hands what was published to the sink, in order, until the pod leaves or nobody can publish.
 async fn deliver(
     sink: Arc<dyn Sink>,
-    mut queue: mpsc::Receiver<Publication>,
+    mut queue: mpsc::Receiver<Waiting>,
     mut leaving: watch::Receiver<bool>,
     inner: Weak<Inner>,
 ) {
@@ -223,6 +295,10 @@ async fn deliver(
                     return;
                 }
                 let ready = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                let (ready, _taken): (Vec<_>, Vec<_>) = ready
+                    .into_iter()
+                    .map(|Waiting(publication, bytes)| (publication, bytes))
+                    .unzip();
                 sink.deliver(ready).await;
             }
             () = left(&mut leaving), if open => {
@@ -231,9 +307,7 @@ async fn deliver(
             }
             _ = sweep.tick() => {
                 let Some(inner) = inner.upgrade() else { continue };
-                let now = Instant::now();
-                let mut shared = inner.lock();
-                shared.streams.retain(|_, stream| !stream.expire(now));
+                inner.lock().expire(Instant::now());
             }
         }
     }

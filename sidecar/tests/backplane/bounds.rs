@@ -134,6 +134,35 @@ async fn a_full_redis_refuses_publishes_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_topic_that_was_only_subscribed_to_is_soon_forgotten() {
+    let server = Server::start().await;
+    let pod = Pod::join(&config(server.url()), "a").await;
+    let head = pod.subscribe("t").await;
+    let keys: Vec<String> = server.run(&["KEYS", "*:m:t"]).await;
+    let life: i64 = server.run(&["PTTL", &keys[0]]).await;
+    assert!((1..=120_000).contains(&life), "{life}");
+    let _: u32 = server.run(&["PEXPIRE", &keys[0], "60000"]).await;
+    assert_eq!(pod.subscribe("t").await, head);
+    let life: i64 = server.run(&["PTTL", &keys[0]]).await;
+    assert!((60_001..=120_000).contains(&life), "{life}");
+
+    let _: u32 = server.run(&["DEL", &keys[0]]).await;
+    for payload in ["1", "2"] {
+        pod.publish("t", payload).await.unwrap();
+    }
+    pod.received(2).await;
+    pod.log.is_in_order();
+    assert_eq!(pod.log.positions()["t"][0].offset, 1);
+    assert_eq!(pod.metric("wse_backplane_lost_total"), 0.0);
+    let life: i64 = server.run(&["PTTL", &keys[0]]).await;
+    assert!(life > 3_000_000, "{life}");
+    let asked = pod.subscribe("t").await;
+    assert_eq!(asked.offset, 2);
+    let life: i64 = server.run(&["PTTL", &keys[0]]).await;
+    assert!(life > 3_000_000, "{life}");
+}
+
+#[tokio::test]
 async fn a_topic_whose_keys_somebody_broke_stops_nobody() {
     let server = Server::start().await;
     let pod = Pod::join(&config(server.url()), "a").await;

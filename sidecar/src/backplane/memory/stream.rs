@@ -26,12 +26,9 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(epoch: u32, now: Instant) -> Self {
         Self {
-            head: Position {
-                epoch: fastrand::u32(1..),
-                offset: 0,
-            },
+            head: Position { epoch, offset: 0 },
             kept: VecDeque::new(),
             history_ends: now,
             forgotten: now + POSITION_LIFE,

@@ -100,7 +100,7 @@ async fn a_full_sink_makes_publishers_wait() {
             }
         }
     });
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(WAIT / 2).await;
     assert!(!publisher.is_finished());
     assert!(memory.0.lock().streams[&Topic::trusted("a")].head().offset <= (ROOM + BATCH) as u64);
 
@@ -111,6 +111,64 @@ async fn a_full_sink_makes_publishers_wait() {
     let taken = keeper.taken.lock().unwrap();
     let offsets = taken.iter().map(|(_, at, _)| at.offset);
     assert!(offsets.eq(1..=total as u64));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_bounded_in_bytes_and_a_publisher_waits_only_for_a_time() {
+    let (memory, keeper) = join();
+    memory.subscribe(&[interest("a")]);
+    keeper.shut.store(true, Ordering::SeqCst);
+    let large = Bytes::from(vec![b'x'; 1 << 20]);
+    let mut taken = 0;
+    let refused = loop {
+        match memory.publish(publish("a", large.clone())).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken << 20 < ROOM_BYTES);
+    };
+    assert!(matches!(refused, Error::Away(_)), "{refused:?}");
+    assert_eq!(taken, 15);
+
+    keeper.shut.store(false, Ordering::SeqCst);
+    keeper.opened.notify_one();
+    let huge = Bytes::from(vec![b'x'; 2 * ROOM_BYTES as usize]);
+    memory.publish(publish("a", huge)).await.unwrap();
+    memory.publish(publish("a", large)).await.unwrap();
+    memory.leave().await;
+    let taken = keeper.taken.lock().unwrap();
+    let offsets = taken.iter().map(|(_, at, _)| at.offset);
+    assert!(offsets.eq(1..=17));
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_that_were_only_subscribed_to_leave_nothing_behind() {
+    let (memory, keeper) = join();
+    for number in 0..100 {
+        let name = format!("t{number}");
+        memory.subscribe(&[interest(&name)]);
+        memory.unsubscribe(&[interest(&name)]);
+    }
+    assert!(memory.0.lock().streams.is_empty());
+
+    let topic = Topic::trusted("a");
+    let head = memory.subscribe(&[interest("a")])[0].unwrap();
+    assert_eq!(memory.read(&topic, Some(head), 9).head, head);
+    memory.unsubscribe(&[interest("a")]);
+    assert!(memory.read(&topic, Some(head), 9).complete);
+    memory.publish(publish("a", "x")).await.unwrap();
+    let past = memory.read(&topic, Some(head), 9);
+    assert_eq!((past.complete, past.publications.len()), (true, 1));
+    assert_eq!(past.head, Position { offset: 1, ..head });
+
+    // A topic that was forgotten begins in another epoch.
+    tokio::time::sleep(Duration::from_secs(3700)).await;
+    let next = memory.subscribe(&[interest("a")])[0].unwrap();
+    assert_eq!((next.offset, next.epoch != head.epoch), (0, true));
+    memory.publish(publish("a", "y")).await.unwrap();
+    memory.leave().await;
+    let taken = keeper.taken.lock().unwrap();
+    assert_eq!(taken[0].1, Position { offset: 1, ..next });
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,6 +68,11 @@ const REQUESTS: usize = 1024;
 /// look like one that lost its past.
 const POSITION_LIFE_MILLIS: u64 = 3_600_000;
 
+/// The position of a topic that was not published to lives for this long after it was asked for: any
+/// client can name a topic. When it is gone, the first publication begins another epoch, which
+/// subscribers follow from its first number.
+const UNPUBLISHED_LIFE_MILLIS: u64 = 120_000;
+
 /// A partition's position lives on for this long without a connected pod or a publication.
 const PARTITION_LIFE_MILLIS: u64 = 86_400_000;
 

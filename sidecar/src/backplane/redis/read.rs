@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::attempt::seen_arguments;
 use super::session::{Fault, Session};
-use super::{Core, POSITION_LIFE_MILLIS, Redis, fresh_epoch};
+use super::{Core, Redis, UNPUBLISHED_LIFE_MILLIS, fresh_epoch};
 use crate::backplane::{Error, Past, Position, Publication};
 use crate::topic::Topic;
 
@@ -95,7 +95,7 @@ impl Core {
                     .arg(self.keys.history(k, topic))
                     .arg(fresh_epoch());
                 seen_arguments(call, self.seen.topic(topic));
-                call.arg(POSITION_LIFE_MILLIS);
+                call.arg(UNPUBLISHED_LIFE_MILLIS);
             });
             let replies = session.ask(call).await?;
             for ((_, index), reply) in some.iter().zip(replies) {

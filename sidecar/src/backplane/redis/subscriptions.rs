@@ -35,7 +35,8 @@ pub(super) enum Request {
 /// What is wanted, whether or not Redis is there.
 pub(super) struct Wanted {
     pub(super) interests: Interests,
-    /// Changed since a session began to take note of them.
+    /// Wanted now and not when the session last looked, or the other way round. What came and went in
+    /// between is not in it, so it is never larger than what was wanted then and is wanted now.
     changed: HashSet<Interest>,
     requests: mpsc::Receiver<Request>,
 }
@@ -81,7 +82,7 @@ impl Wanted {
     fn want(&mut self, interests: Vec<Interest>) {
         for interest in interests {
             if self.interests.add(&interest) {
-                self.changed.insert(interest);
+                self.toggle(interest);
             }
         }
     }
@@ -89,8 +90,15 @@ impl Wanted {
     fn no_longer(&mut self, interests: Vec<Interest>) {
         for interest in interests {
             if self.interests.remove(&interest) {
-                self.changed.insert(interest);
+                self.toggle(interest);
             }
+        }
+    }
+
+    /// A second change takes the first one back.
+    fn toggle(&mut self, interest: Interest) {
+        if !self.changed.remove(&interest) {
+            self.changed.insert(interest);
         }
     }
 }
@@ -296,5 +304,40 @@ fn topic(interest: &Interest) -> Option<&Topic> {
     match interest {
         Interest::Pattern(_) => None,
         Interest::Topic(topic) => Some(topic),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_came_and_went_without_redis_leaves_nothing_behind() {
+        let (requests, incoming) = mpsc::channel(8);
+        let mut wanted = Wanted::new(incoming);
+        let named = |name: String| vec![Interest::Topic(Topic::trusted(&name))];
+        let clients = async {
+            for number in 0..100 {
+                let interests = named(format!("t{number}"));
+                let (reply, answer) = oneshot::channel();
+                let request = Request::Subscribe {
+                    interests: interests.clone(),
+                    reply,
+                };
+                assert!(requests.send(request).await.is_ok());
+                assert!(matches!(answer.await, Ok(Err(Error::Away(_)))));
+                if number == 7 {
+                    continue;
+                }
+                let (reply, answer) = oneshot::channel();
+                let request = Request::Unsubscribe { interests, reply };
+                assert!(requests.send(request).await.is_ok());
+                assert!(answer.await.is_ok());
+            }
+        };
+        assert!(wanted.while_away(clients).await.is_some());
+        let changed: Vec<Interest> = wanted.changed.drain().collect();
+        assert_eq!(changed, named("t7".to_owned()));
+        assert!(wanted.interests.contains(&changed[0]));
     }
 }
