@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::auth::minting::{Scratch, Signer};
@@ -25,6 +25,9 @@ use crate::config::{Auth, AuthMode, Jwks, Limits, Listen, Origins};
 const HEAD: &str = "GET /any/path?format=json&a=b HTTP/1.1\r\nHost: server.example.com\r\n\
     Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+
+/// No answer takes this long.
+const HANG: Duration = Duration::from_secs(30);
 
 struct Hall(mpsc::UnboundedSender<Arrival>);
 
@@ -110,7 +113,9 @@ impl House {
     async fn ask(&self, request: &str) -> Answer {
         let mut stream = self.connect().await;
         stream.write_all(request.as_bytes()).await.unwrap();
-        Answer::read(&mut stream).await
+        // A request that is let in although it should not be has no answer that ends.
+        let answer = timeout(HANG, Answer::read(&mut stream)).await;
+        answer.unwrap_or_else(|_| panic!("not refused: {request}"))
     }
 
     async fn upgrade(&mut self, more: &str) -> (TcpStream, Arrival) {
