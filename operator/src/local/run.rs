@@ -24,8 +24,9 @@ use crate::plan::{Condition, ConditionType, Memory, Observation, Plan, Subject, 
 
 /// How often the file and the processes are looked at.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long after their deadline processes may still take to end.
-const MARGIN: Duration = Duration::from_secs(5);
+/// How long after their deadline processes may still take to end: calls under way get 5 s, the last
+/// sessions and the lease 3 s.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// Runs a fleet until a signal ends it.
 ///
