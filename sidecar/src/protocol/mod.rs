@@ -9,21 +9,7 @@
 //! - `envelope`: what a backend's message must be to reach a client; the API calls it.
 //! - `gateway`: starts the reactors.
 //!
-//! How a process puts the rooms together:
-//!
-//! ```ignore
-//! let hub_metrics = hub::Metrics::new(&registry);
-//! let settings = Arc::new(hub::Settings::new(&config)?);
-//! let router = hub::Router::new(node.clone(), settings, hub_metrics.clone());
-//! let sink = Arc::new(router.clone());
-//! let backplane = Backplane::join(&config.backplane, &config.cluster, node, sink).await?;
-//! let metrics = protocol::Metrics::new(&registry);
-//! let gateway = Arc::new(protocol::start(&router, reactors, &hub_metrics, &metrics)?);
-//! let fleet = Fleet::new(router, backplane.clone());
-//! // `gateway` is the edge's `Reception`; `fleet` serves the API and the drain.
-//! // Reload: gateway.reload(Arc::new(hub::Settings::new(&config)?)).
-//! // End: fleet.leave(window, deadline); then gateway.stop(); then backplane.leave().await.
-//! ```
+//! `crate::gateway` puts the rooms together.
 
 pub mod code;
 mod delivery;
