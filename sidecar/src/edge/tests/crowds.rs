@@ -20,7 +20,7 @@ async fn on_a_shared_socket_draining_leaves_clients_to_the_siblings() {
         .write_all(format!("{HEAD}\r\n").as_bytes())
         .await
         .unwrap();
-    let nothing = tokio::time::timeout(Duration::from_millis(50), waiting.read(&mut [0])).await;
+    let nothing = timeout(Duration::from_millis(50), waiting.read(&mut [0])).await;
     assert!(nothing.is_err());
 
     let mut other = House::with(limits, &anybody(), || 0, Some(sibling)).await;
@@ -121,7 +121,7 @@ async fn the_backlog_is_the_one_asked_for() {
     let mut waiting = Vec::new();
     for _ in 0..500 {
         let client = TcpStream::connect(("127.0.0.1", port));
-        let connected = tokio::time::timeout(Duration::from_secs(10), client).await;
+        let connected = timeout(Duration::from_secs(10), client).await;
         waiting.push(connected.expect("there is room in the queue").unwrap());
     }
 }
