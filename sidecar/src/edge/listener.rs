@@ -78,7 +78,7 @@ pub fn inherited() -> io::Result<Option<StdListener>> {
 }
 
 /// With the backlog asked for: `TcpListener::bind` asks for 128 (operator 0.1).
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

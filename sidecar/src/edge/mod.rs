@@ -66,6 +66,7 @@ use crate::reactor::Socket;
 
 pub use self::accept::{Edge, EdgeControl};
 pub use self::admission::capacity;
+pub(crate) use self::listener::bind;
 pub use self::listener::{Listener, inherited};
 pub use self::origin::BadOrigin;
 pub use self::policy::Policy;

@@ -13,10 +13,10 @@ use http::HeaderValue;
 use http::header::CONNECTION;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::panics;
+use crate::{edge, panics};
 
 /// What the connections of a port may cost.
 #[derive(Clone, Copy)]
@@ -63,16 +63,7 @@ const BREATH: Duration = Duration::from_millis(100);
 /// # Errors
 /// Names the address when it cannot be had.
 pub(super) fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, String> {
-    let open = || {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(backlog)
-    };
-    open().map_err(|error: io::Error| format!("cannot listen on {address}: {error}"))
+    edge::bind(address, backlog).map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
 /// Accepts until the port closes, and ends when its connections have. A panic in a request costs its
