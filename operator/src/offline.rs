@@ -24,6 +24,7 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
         // Where pods will have them.
         secrets: Path::new("/etc/wse/secrets"),
         admin_token: Path::new("/etc/wse/admin/token"),
+        default_image: "",
     };
     let now = SystemTime::now();
     let watched_since = now.checked_sub(SCALE_IN_WINDOW).unwrap_or(now);

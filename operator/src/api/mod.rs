@@ -13,9 +13,13 @@ mod capacity;
 mod check;
 mod limits;
 mod schema;
+mod status;
 #[cfg(test)]
 mod tests;
+mod workload;
 
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use wse_sidecar::config::TopicPolicy;
@@ -26,6 +30,11 @@ pub use self::capacity::{Capacity, Scaling, ScalingMode, TierChoice};
 pub use self::check::{Problem, check, check_change};
 pub use self::limits::LimitOverrides;
 pub use self::schema::crd;
+pub use self::status::WseClusterStatus;
+pub use self::workload::{
+    Disruption, ExternalTrafficPolicy, PodMetadata, PodTemplate, Rollout, Service, ServiceType,
+    Spread,
+};
 
 /// What the fleet is for, who may connect, and what its pods share.
 #[derive(CustomResource, Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -37,10 +46,20 @@ pub use self::schema::crd;
     shortname = "wse",
     doc = "A fleet of WebSocket gateways that share topics.",
     cel,
+    status = "WseClusterStatus",
+    scale(
+        spec_replicas_path = ".spec.scaling.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("`metadata.name` must begin with a letter and hold only small letters, digits and `-`, because Services are named after it"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("`metadata.name` must be at most 40 characters long, because the names of the fleet's objects begin with it"),
-    printcolumn(name = "Tier", type_ = "string", json_path = ".spec.capacity.tier"),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.scaling.replicas"),
-    printcolumn(name = "Backplane", type_ = "string", json_path = ".spec.backplane.type"),
+    printcolumn(name = "Tier", type_ = "string", json_path = ".status.tier"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.scaling.replicas"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas", priority = 1),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -48,6 +67,11 @@ pub use self::schema::crd;
     validation = Rule::new("self.backplane.type != 'Memory' || self.scaling.replicas <= 1").message("the `Memory` backplane is one pod's alone: set `backplane.type: Redis`, or `scaling.replicas: 1`")
 )]
 pub struct WseClusterSpec {
+    /// The gateway's image. Left out: the operator's default when the pods were made, which is kept
+    /// until a change of the spec makes new pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1_024))]
+    pub image: Option<String>,
     /// How large the fleet has to be able to grow.
     pub capacity: Capacity,
     /// How many pods there are.
@@ -56,6 +80,12 @@ pub struct WseClusterSpec {
     /// How a pod is emptied before it goes.
     #[serde(default)]
     pub drain: Drain,
+    /// How pods of an old revision are replaced.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// What others may do to the pods, and where they run.
+    #[serde(default)]
+    pub disruption: Disruption,
     /// Who may connect, and what they may subscribe to.
     pub auth: Auth,
     /// What one client, and all of them, may cost. A limit that is left out is the tier's.
@@ -70,6 +100,12 @@ pub struct WseClusterSpec {
     pub backplane: Backplane,
     /// How backends publish.
     pub api: Api,
+    /// The Service that clients connect to.
+    #[serde(default)]
+    pub service: Service,
+    /// What is added to each pod. A change makes new pods.
+    #[serde(default)]
+    pub pod_template: PodTemplate,
     /// Log filter of the gateways, such as `info` or `info,wse_sidecar::hub=debug`.
     #[serde(default = "WseClusterSpec::log")]
     #[schemars(length(min = 1, max = 1_024))]
@@ -77,6 +113,19 @@ pub struct WseClusterSpec {
 }
 
 impl WseClusterSpec {
+    /// Every entry of a Secret that the pods read.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretKeyRef> {
+        let keys = self.auth.keys.iter().map(|key| &key.secret_key_ref);
+        let jwks = self.auth.jwks.iter().flat_map(|it| &it.secret_key_ref);
+        let redis = self
+            .backplane
+            .redis
+            .iter()
+            .flat_map(|it| &it.url_secret_ref);
+        let api = self.api.keys.iter().map(|key| &key.secret_key_ref);
+        keys.chain(jwks).chain(redis).chain(api)
+    }
+
     fn log() -> String {
         "info".into()
     }
@@ -137,6 +186,20 @@ pub struct Api {
     /// Keys that a backend may call with. During a rotation the previous one stays in the list.
     #[schemars(length(min = 1, max = 16))]
     pub keys: Vec<ApiKey>,
+    /// Who inside Kubernetes may reach the API's port, where the network enforces NetworkPolicies. By
+    /// default pods of the same namespace; an empty list: nobody.
+    #[serde(default = "Api::allow_from")]
+    #[schemars(length(max = 64))]
+    pub allow_from: Vec<NetworkPolicyPeer>,
+}
+
+impl Api {
+    fn allow_from() -> Vec<NetworkPolicyPeer> {
+        vec![NetworkPolicyPeer {
+            pod_selector: Some(LabelSelector::default()),
+            ..NetworkPolicyPeer::default()
+        }]
+    }
 }
 
 /// One accepted API key.

@@ -47,6 +47,7 @@ impl Fleet {
         }
         Observation {
             pods: self.children.iter().map(Child::pod).collect(),
+            ..Observation::default()
         }
     }
 

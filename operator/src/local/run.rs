@@ -297,6 +297,7 @@ fn decide(
         spec: &input.cluster.spec,
         secrets: &scratch.secrets(),
         admin_token: &scratch.admin_token_file(),
+        default_image: "",
     };
     plan(&subject, observation, &memory, SystemTime::now())
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{Action, Observation, Pod, PodState, Revision};
+use super::{Action, Observation, Pod, PodState, Revision, Serves};
 
 /// While something is under way.
 const BUSY: Duration = Duration::from_secs(1);
@@ -15,6 +15,8 @@ pub(super) struct Fleet {
     pub(super) revisions: Vec<Revision>,
     pub(super) actions: Vec<Action>,
     pub(super) progress: Progress,
+    pub(super) serves: Serves,
+    pub(super) moves: u64,
     pub(super) wake_after: Duration,
 }
 
@@ -82,6 +84,8 @@ pub(super) fn decide(
         revisions,
         actions,
         progress,
+        serves: Serves::All,
+        moves: 0,
         wake_after,
     }
 }

@@ -40,6 +40,8 @@ pub struct Subject<'a> {
     pub secrets: &'a Path,
     /// File in which a pod finds the token of its admin port.
     pub admin_token: &'a Path,
+    /// The gateway's image where the spec names none and none was allocated yet.
+    pub default_image: &'a str,
 }
 
 /// What is.
@@ -48,6 +50,31 @@ pub struct Subject<'a> {
 pub struct Observation {
     /// Every pod of the fleet.
     pub pods: Vec<Pod>,
+    /// The pods that new clients are sent to now. None: not known, or nothing sends them yet.
+    #[serde(default)]
+    pub serves: Option<Serves>,
+    /// What earlier passes chose for the spec. None: nothing yet.
+    #[serde(default)]
+    pub allocated: Option<Allocated>,
+}
+
+/// What an earlier pass chose, and later ones keep.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Allocated {
+    /// The image of the wanted revision.
+    pub image: String,
+    /// The wanted revision's [`Revision::id`].
+    pub revision: String,
+}
+
+/// The pods that new clients are sent to.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub enum Serves {
+    /// Those of every revision.
+    All,
+    /// Those of one revision.
+    Revision(String),
 }
 
 /// One pod, as it was seen.
@@ -111,6 +138,13 @@ pub struct Plan {
     pub tier: Tier,
     /// The pods that should exist, by revision; the first is the wanted one.
     pub revisions: Vec<Revision>,
+    /// The pods that new clients should be sent to.
+    pub serves: Serves,
+    /// The image of the wanted revision.
+    pub image: String,
+    /// How often clients will have to move until only the wanted revision is left, as expected: those
+    /// of pods that drain spread evenly over the others. 0 when nothing is replaced.
+    pub moves: u64,
     /// What every pod should be told. A pod takes all of it while it runs, except what is part of
     /// its revision: a difference there makes another revision.
     pub config: Config,
@@ -160,12 +194,15 @@ pub fn plan(
     let age = now.duration_since(since).unwrap_or_default();
     let hold = SCALE_IN_WINDOW.saturating_sub(age);
 
-    let wanted = configuration::revision(&config);
+    let (wanted, image) = configuration::revision(subject, observation.allocated.as_ref());
     let fleet = fleet::decide(&wanted, subject.spec.scaling.replicas, observation, hold);
     let conditions = conditions::tell(subject.spec, tier, observation, &fleet);
     let plan = Plan {
         tier,
         revisions: fleet.revisions,
+        serves: fleet.serves,
+        image,
+        moves: fleet.moves,
         config,
         actions: fleet.actions,
         conditions,

@@ -27,6 +27,14 @@ fn subject(spec: &WseClusterSpec) -> Subject<'_> {
         spec,
         secrets: Path::new("/secrets"),
         admin_token: Path::new("/admin/token"),
+        default_image: "",
+    }
+}
+
+fn observing(pods: Vec<Pod>) -> Observation {
+    Observation {
+        pods,
+        ..Observation::default()
     }
 }
 
@@ -70,7 +78,7 @@ fn drained(name: &str, revision: &str, sessions: u32) -> Pod {
 fn pass(replicas: u32, memory: Memory, pods: impl Fn(&str) -> Vec<Pod>) -> Plan {
     let spec = spec(replicas);
     let pods = pods(&wanted(&spec));
-    plan(&subject(&spec), &Observation { pods }, &memory, at(0)).0
+    plan(&subject(&spec), &observing(pods), &memory, at(0)).0
 }
 
 fn counts(plan: &Plan) -> Vec<u32> {
@@ -97,12 +105,10 @@ fn undrain(pod: &str) -> Action {
 fn an_empty_memory_holds_scale_in_for_one_window() {
     let spec = spec(1);
     let revision = wanted(&spec);
-    let observation = Observation {
-        pods: vec![
-            pod("a", &revision, PodState::Ready, Some(1)),
-            pod("b", &revision, PodState::Ready, Some(1)),
-        ],
-    };
+    let observation = observing(vec![
+        pod("a", &revision, PodState::Ready, Some(1)),
+        pod("b", &revision, PodState::Ready, Some(1)),
+    ]);
     let mut memory = Memory::default();
     for seconds in 0..SCALE_IN_WINDOW.as_secs() {
         let (plan, next) = plan(&subject(&spec), &observation, &memory, at(seconds));

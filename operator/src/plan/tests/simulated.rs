@@ -100,7 +100,7 @@ fn observe(pods: &[Pod], wanted: &str) -> Observation {
     for pod in pods.iter_mut().filter(|pod| pod.revision == "wanted") {
         pod.revision = wanted.to_owned();
     }
-    Observation { pods }
+    observing(pods)
 }
 
 proptest! {
@@ -140,12 +140,12 @@ proptest! {
         let mut memory = Memory::default();
         for seconds in 0..120 {
             world.pass_time();
-            let observation = Observation { pods: world.pods.clone() };
+            let observation = observing(world.pods.clone());
             let (plan, next) = plan(&subject(&spec), &observation, &memory, at(seconds));
             world.carry_out(&plan);
             memory = next;
         }
-        let (plan, _) = plan(&subject(&spec), &Observation { pods: world.pods.clone() }, &memory, at(120));
+        let (plan, _) = plan(&subject(&spec), &observing(world.pods.clone()), &memory, at(120));
         prop_assert_eq!(settled(&plan), "Stable");
         prop_assert_eq!(world.pods.len(), replicas as usize);
         prop_assert!(world.pods.iter().all(|pod| pod.revision == wanted && !pod.asked_to_drain));
