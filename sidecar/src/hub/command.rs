@@ -60,7 +60,8 @@ pub struct Settled {
 pub enum Outcome {
     /// It is away, keeps the interest, and the outcome is told again when it is back.
     Away,
-    /// What is published from now on arrives. The topic's head; None for a pattern.
+    /// What is published from now on arrives. The topic's head; None for a pattern, whose outcome is
+    /// told behind everything that arrived before the backplane confirmed it.
     Live(Option<Position>),
     /// It will not.
     Refused,

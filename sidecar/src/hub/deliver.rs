@@ -30,7 +30,11 @@ impl Hub {
         }
         self.patterns.each_match_mut(&publication.topic, |entry| {
             wanted |= !entry.subscribers.is_empty();
-            held += entry.hold(&publication);
+            // A pattern begins where the backplane confirms it. What comes before that comes because
+            // somebody has the topic by name, and may end before the pattern begins.
+            if !entry.is_asking() {
+                held += entry.hold(&publication);
+            }
         });
         if held > 0 {
             self.held_bytes += held;

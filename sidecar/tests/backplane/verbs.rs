@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::task::JoinSet;
 use wse_sidecar::backplane::{Error, Position, Publish, State, To};
@@ -134,6 +135,30 @@ async fn patterns_and_topics_together_deliver_once() {
     assert_eq!(both.log.len(), 152);
     assert_eq!(pattern.log.len(), 101);
     both.log.is_in_order();
+}
+
+#[tokio::test]
+async fn a_pattern_is_answered_behind_what_arrived_before() {
+    let server = Server::start().await;
+    let pod = Arc::new(Pod::join(&config(server.url()), "a").await);
+    pod.subscribe("chat.a").await;
+    pod.log.shut.store(true, Ordering::SeqCst);
+    for number in 0..10 {
+        pod.publish("chat.a", &number.to_string()).await.unwrap();
+    }
+    let answered = tokio::spawn({
+        let pod = Arc::clone(&pod);
+        async move {
+            pod.subscribe_pattern("chat.*").await;
+            pod.log.len()
+        }
+    });
+    until("the first waits for the sink", || pod.log.waited() > 0).await;
+    // The request behind it is answered: a topic has a head, and waits for nobody.
+    pod.subscribe("chat.b").await;
+    pod.log.shut.store(false, Ordering::SeqCst);
+    assert_eq!(answered.await.unwrap(), 10);
+    pod.log.is_in_order();
 }
 
 #[tokio::test]
