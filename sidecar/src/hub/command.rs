@@ -67,16 +67,25 @@ pub enum Outcome {
     Refused,
 }
 
+/// Why a reactor did not take a command.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// It has ended: it holds no session.
+    Ended,
+    /// There is no room. Hands the command back.
+    Full(Command),
+}
+
 /// The way to one reactor, whatever runs on it.
 pub trait Inbox: Send + Sync + 'static {
     /// Queues a command that weighs `bytes`.
     ///
     /// # Errors
-    /// Hands the command back when there is no room, or when the reactor has ended.
-    fn command(&self, command: Command, bytes: usize) -> Result<(), Command>;
+    /// [`NotTaken`] when there is no room, or the reactor has ended.
+    fn command(&self, command: Command, bytes: usize) -> Result<(), NotTaken>;
 
-    /// Queues a command whatever the bound: for the few that must not be lost.
-    fn urge(&self, command: Command);
+    /// Queues a command that weighs `bytes` whatever the bound: for the few that must not be lost.
+    fn urge(&self, command: Command, bytes: usize);
 
     /// Ends when there is room again.
     fn room(&self) -> crate::backplane::BoxFuture<()>;

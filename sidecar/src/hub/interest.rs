@@ -285,7 +285,8 @@ impl<U: Upstream> Keeper<U> {
         }
         for (reactor, settled) in self.shared.reactors().iter().zip(settled) {
             if !settled.is_empty() {
-                reactor.inbox.urge(Command::Settled(settled));
+                let bytes = settled.len() * size_of::<Settled>();
+                reactor.inbox.urge(Command::Settled(settled), bytes);
             }
         }
     }

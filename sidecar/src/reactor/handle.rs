@@ -42,10 +42,15 @@ impl Default for Options {
     }
 }
 
-/// Why a command was not taken: more bytes are waiting than [`Options::inbox_bytes`] allows, or the
-/// reactor has ended. Hands the command back.
-#[derive(Debug)]
-pub struct Full<T>(pub T);
+/// Why a command was not taken.
+#[derive(Debug, Eq, PartialEq)]
+pub enum NotTaken<T> {
+    /// The reactor has ended.
+    Ended,
+    /// More bytes would wait than [`Options::inbox_bytes`] allows; one that is larger than that is taken
+    /// when nothing waits. Hands the command back.
+    Full(T),
+}
 
 /// Talks to one reactor from any thread. Cheap to clone.
 pub struct Handle<H: Handler> {
@@ -78,15 +83,16 @@ impl<H: Handler> Handle<H> {
     /// Queues a command that weighs `bytes`, and wakes the loop.
     ///
     /// # Errors
-    /// [`Full`] when the inbox has no room.
-    pub fn command(&self, command: H::Command, bytes: usize) -> Result<(), Full<H::Command>> {
+    /// [`NotTaken`] when the inbox has no room, or the reactor has ended.
+    pub fn command(&self, command: H::Command, bytes: usize) -> Result<(), NotTaken<H::Command>> {
         self.inbox.command(command, bytes, true)
     }
 
-    /// Queues a command whatever the bound: for the few that must not be lost.
-    pub fn urge(&self, command: H::Command) {
+    /// Queues a command that weighs `bytes` whatever the bound: for the few that must not be lost. What
+    /// comes behind it within the bound has so much less room.
+    pub fn urge(&self, command: H::Command, bytes: usize) {
         // Only a reactor that has ended refuses, and there is nobody left to obey.
-        let _ = self.inbox.command(command, 0, false);
+        let _ = self.inbox.command(command, bytes, false);
     }
 
     /// Ends when at least half of the inbox is free.

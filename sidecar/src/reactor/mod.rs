@@ -31,7 +31,7 @@ mod wheel;
 pub use self::block::{Block, BlockBuilder, Span};
 pub use self::context::{Context, Overflow, Pushed};
 pub use self::counters::Counters;
-pub use self::handle::{Full, Handle, Options, spawn};
+pub use self::handle::{Handle, NotTaken, Options, spawn};
 pub use self::sessions::Sessions;
 pub use crate::wire::Kind;
 

@@ -70,7 +70,10 @@ async fn a_publication_reaches_those_who_want_it_once() {
     let (memory, keeper) = join();
     let head = memory.subscribe(&[interest("a"), interest("b")]).await[0].unwrap();
     let pattern = Interest::Pattern(Pattern::parse("a*", 9).unwrap());
-    assert_eq!(memory.subscribe(std::slice::from_ref(&pattern)).await, [None]);
+    assert_eq!(
+        memory.subscribe(std::slice::from_ref(&pattern)).await,
+        [None]
+    );
     for topic in ["a", "ab", "c", "a"] {
         memory.publish(publish(topic, "x")).await.unwrap();
     }
