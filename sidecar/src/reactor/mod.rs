@@ -126,6 +126,10 @@ pub trait Handler: Sized + 'static {
     /// The session's outbound queue is empty again.
     fn resume(&mut self, _id: SessionId, _session: &mut Self::Session, _cx: &mut Context) {}
 
+    /// The session is closing, whoever began it: nothing more goes to it, no message comes from it, and
+    /// it is out of [`Sessions`]. Told before the next command; [`Handler::close`] follows.
+    fn closing(&mut self, _id: SessionId, _cx: &mut Context) {}
+
     /// The session is over; its id means nothing any more.
     fn close(&mut self, id: SessionId, session: Self::Session, closed: Closed, cx: &mut Context);
 
