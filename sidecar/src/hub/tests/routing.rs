@@ -286,6 +286,33 @@ async fn while_the_backplane_is_away_it_is_said_once_and_asked_again_on_return()
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_changes_its_mind_while_the_backplane_is_away_is_told_once_on_return() {
+    let bench = Bench::new();
+    bench.upstream.0.lock().unwrap().is_away = true;
+    for announcement in 1..=100 {
+        bench.answer(Answer::Away);
+        bench.router.want(0, vec![(interest("a"), announcement)]);
+        rest().await;
+        if announcement < 100 {
+            bench.release(0, &["a"]);
+        }
+    }
+    sleep(Duration::from_secs(2)).await;
+    let door = &bench.doors[0];
+    door.commands.lock().unwrap().clear();
+    bench.upstream.0.lock().unwrap().is_away = false;
+    sleep(Duration::from_secs(2)).await;
+    let commands = door.commands.lock().unwrap();
+    let [Command::Settled(settled)] = &commands[..] else {
+        panic!("{commands:?}");
+    };
+    let [settled] = &settled[..] else {
+        panic!("{settled:?}");
+    };
+    assert_eq!((settled.announcement, settled.outcome), (100, LIVE));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backplane_that_does_not_answer_is_away() {
     let bench = Bench::new();
     bench.answer(Answer::Hang);
