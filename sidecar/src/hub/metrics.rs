@@ -44,7 +44,7 @@ impl Metrics {
             ),
             deliveries: counter(
                 "wse_deliveries_total",
-                "Messages queued for subscribed sessions, less those dropped for them",
+                "Messages queued for sessions; those that were replaced before they were sent are also in wse_slow_consumer_drops_total",
             ),
             missing: counter(
                 "wse_publications_missed_total",

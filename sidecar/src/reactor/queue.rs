@@ -128,7 +128,7 @@ impl Queue {
             Overflow::LatestWins { key } if self.bytes - freed + added <= bound => {
                 self.replace(key, freed);
                 self.push_shared(span.clone(), Some(key), added);
-                (Pushed::Dropped(replaced), frames, replaced)
+                (Pushed::Replaced(replaced), frames, replaced)
             }
             Overflow::DropNewest | Overflow::LatestWins { .. } => {
                 (Pushed::Dropped(frames), 0, frames)

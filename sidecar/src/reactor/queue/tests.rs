@@ -99,13 +99,14 @@ fn latest_wins_replaces_its_key_only_when_full() {
     );
     assert_eq!(
         push(&mut queue, &span(1, 10, 4), latest(1), 45),
-        Pushed::Dropped(3)
+        Pushed::Replaced(3)
     );
     assert_eq!((fills(&queue), queue.bytes()), (vec![2, 4], 20));
+    queue.append(&[&[0; 10]]);
     let newest = queue.push(&span(4, 10, 5), latest(1), 45);
     assert_eq!((newest.queued, newest.dropped), (0, 4));
-    let newest = queue.push(&span(3, 10, 5), latest(1), 45);
-    assert_eq!((newest.queued, newest.dropped), (3, 1));
+    let newest = queue.push(&span(2, 10, 5), latest(1), 45);
+    assert_eq!((newest.queued, newest.dropped), (2, 1));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn latest_wins_leaves_what_has_begun_to_be_written() {
         Overflow::LatestWins { key: 1 },
         25,
     );
-    assert_eq!((pushed, queue.bytes()), (Pushed::Dropped(1), 21));
+    assert_eq!((pushed, queue.bytes()), (Pushed::Replaced(1), 21));
     queue.take(6);
     assert_eq!(fills(&queue), [3]);
 }
