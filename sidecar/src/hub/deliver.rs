@@ -40,7 +40,8 @@ impl Hub {
             self.held_bytes += held;
             self.bound_held(&publication.topic, out);
         }
-        if wanted && let Some(large) = self.batches.push(publication) {
+        let outbound_bytes = self.settings.limits.outbound_bytes as usize;
+        if wanted && let Some(large) = self.batches.push(publication, outbound_bytes) {
             self.push(large, out);
         }
     }

@@ -20,8 +20,9 @@ pub struct Options {
     pub message_bytes: usize,
     /// Bytes of unfinished messages over all sessions; above it the largest is closed with 1009.
     pub partial_bytes: usize,
-    /// Bound of one session's outbound queue. Replies in place may go past it by the 64 KiB of one
-    /// read and one message, because reading stops at half of it.
+    /// Bound of one session's outbound queue. One that is at most half full takes the next push however
+    /// large it is, so that a large message does not close a client that keeps up. Replies in place may go
+    /// past it by the 64 KiB of one read and one message, because reading stops at half of it.
     pub outbound_bytes: usize,
     /// Bound of the commands that wait, in the bytes that their senders named.
     pub inbox_bytes: usize,

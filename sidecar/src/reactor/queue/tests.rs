@@ -55,16 +55,19 @@ fn close_asks_the_caller_and_changes_nothing() {
 }
 
 #[test]
-fn an_empty_queue_takes_what_is_larger_than_the_bound() {
-    let mut queue = Queue::default();
-    assert_eq!(
-        push(&mut queue, &span(3, 10, 1), Overflow::Close(4508), 25),
-        Pushed::Queued
-    );
-    assert_eq!(
-        push(&mut queue, &span(1, 2, 2), Overflow::Close(4508), 25),
-        Pushed::Closed
-    );
+fn a_queue_that_is_half_full_takes_what_is_larger_than_the_bound() {
+    for (waits, expected) in [(0, true), (12, true), (13, false), (25, false)] {
+        let mut queue = Queue::default();
+        if waits > 0 {
+            queue.append(&[&vec![0; waits]]);
+        }
+        let large = span(3, 10, 1);
+        let pushed = push(&mut queue, &large, Overflow::Close(4508), 25);
+        assert_eq!(pushed == Pushed::Queued, expected, "{waits}");
+        let pushed = push(&mut queue, &span(1, 3, 2), Overflow::Close(4508), 25);
+        let fits = !expected && waits + 3 <= 25;
+        assert_eq!(pushed == Pushed::Queued, fits, "{waits}");
+    }
 }
 
 #[test]
