@@ -11,6 +11,9 @@
 mod conditions;
 mod configuration;
 mod fleet;
+mod moves;
+mod pods;
+mod rollout;
 #[cfg(test)]
 mod tests;
 
@@ -195,7 +198,13 @@ pub fn plan(
     let hold = SCALE_IN_WINDOW.saturating_sub(age);
 
     let (wanted, image) = configuration::revision(subject, observation.allocated.as_ref());
-    let fleet = fleet::decide(&wanted, subject.spec.scaling.replicas, observation, hold);
+    let replicas = subject.spec.scaling.replicas;
+    let wanted = fleet::Wanted {
+        revision: &wanted,
+        replicas,
+        surge: subject.spec.rollout.surge_of(replicas),
+    };
+    let fleet = fleet::decide(&wanted, observation, hold);
     let conditions = conditions::tell(subject.spec, tier, observation, &fleet);
     let plan = Plan {
         tier,

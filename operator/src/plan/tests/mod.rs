@@ -1,11 +1,14 @@
 //! Tables of single passes, and properties over simulated fleets.
 
 mod passes;
+mod rollouts;
 mod simulated;
+mod world;
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::*;
