@@ -88,7 +88,7 @@ pub(super) fn step(
             once: rollout.is_whole(),
         }
     } else if current.len() as u32 > replicas {
-        scale_in(current, replicas, hold, &mut actions)
+        scale_in(current, hold, &mut actions)
     } else if rollout.ready() < replicas as usize || undrained {
         Progress::Grow
     } else {
@@ -136,12 +136,7 @@ fn undrain(current: &[&Pod], replicas: u32, actions: &mut Vec<Action>) -> bool {
 }
 
 /// Drains at most one pod: the one with the fewest sessions, and only when all is known and well.
-fn scale_in(
-    current: &[&Pod],
-    replicas: u32,
-    hold: Duration,
-    actions: &mut Vec<Action>,
-) -> Progress {
+fn scale_in(current: &[&Pod], hold: Duration, actions: &mut Vec<Action>) -> Progress {
     if let Some(pod) = current.iter().find(|pod| pod.asked_to_drain) {
         return Progress::ScaleIn {
             pod: pod.name.clone(),
@@ -164,7 +159,7 @@ fn scale_in(
         (pod.load.map(|load| load.sessions), Reverse(&pod.name))
     });
     let Some(victim) = fewest else {
-        unreachable!("there are more than `replicas` pods")
+        unreachable!("there are more than `replicas` pods, which is at least 1")
     };
     actions.push(drain(victim));
     Progress::ScaleIn {

@@ -13,6 +13,7 @@ mod configuration;
 mod fleet;
 mod moves;
 mod pods;
+mod revision;
 mod rollout;
 #[cfg(test)]
 mod tests;
@@ -197,7 +198,7 @@ pub fn plan(
     let age = now.duration_since(since).unwrap_or_default();
     let hold = SCALE_IN_WINDOW.saturating_sub(age);
 
-    let (wanted, image) = configuration::revision(subject, observation.allocated.as_ref());
+    let (wanted, image) = revision::choose(subject, observation.allocated.as_ref());
     let replicas = subject.spec.scaling.replicas;
     let wanted = fleet::Wanted {
         revision: &wanted,

@@ -150,6 +150,34 @@ fn single_passes() {
             "ScaleInHeld",
         ),
         (
+            "and nobody is asked to leave in its stead",
+            1,
+            |r| {
+                vec![
+                    pod("a", r, Ready, Some(5)),
+                    pod("b", r, Ready, Some(5)),
+                    pod("c", r, Down, None),
+                ]
+            },
+            &[2],
+            &[],
+            "ScaleInHeld",
+        ),
+        (
+            "a pod whose drain is taken back does not go instead of another",
+            2,
+            |r| {
+                vec![
+                    pod("a", r, Ready, Some(5)),
+                    drained("b", r, 0),
+                    drained("c", r, 0),
+                ]
+            },
+            &[3],
+            &[undrain("b")],
+            "ScalingIn",
+        ),
+        (
             "a drain is taken back when the pod is wanted again",
             2,
             |r| vec![pod("a", r, Ready, Some(5)), drained("b", r, 1)],
