@@ -111,6 +111,7 @@ impl Run {
             public,
             ask,
             children: Vec::new(),
+            serves: None,
         };
         Ok(Self {
             wanted,
