@@ -7,10 +7,10 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use wse_sidecar::config::Config;
 
-use super::ask::Ask;
 use super::child::Child;
 use super::scratch::Scratch;
 use super::{Error, report};
+use crate::ask::Ask;
 use crate::plan::{Action, Observation, Plan, PodState, Revision, Serves};
 
 /// All pods.
@@ -47,7 +47,7 @@ impl Fleet {
         }
         for (index, ready, load) in questions.join_all().await {
             self.children[index].ready = ready;
-            self.children[index].load = load;
+            self.children[index].load = load.map(|told| told.load);
         }
         Observation {
             pods: self.children.iter().map(Child::pod).collect(),
