@@ -43,9 +43,14 @@ lock() {
 
 # Runs a long command silently; prints its output if it fails, else one line with its time.
 step() {
-    local what=$1 began=$SECONDS log="$CACHE/step.log"
+    local what=$1 began=$SECONDS log="$CACHE/step.log" status
     shift
-    if ! "$@" >"$log" 2>&1; then
+    # As a condition of `if` the command's functions would go on after an error.
+    set +e
+    (set -e && "$@") >"$log" 2>&1
+    status=$?
+    set -e
+    if ((status)); then
         cat "$log" >&2
         fail "$what: failed"
     fi

@@ -17,8 +17,7 @@ engine_start() {
     mkdir -p "$RUN/config" "$DATA"
     ip netns add "$ID"
     ip -n "$ID" link set lo up
-    # The cgroup is named, so that what a killed engine leaves is found. Clusters of an engine that died are gone
-    # for good: nothing may come back with it.
+    # The cgroup is named, so that what a killed engine leaves is found.
     (
         inherit_nothing
         exec setsid "${INSIDE[@]}" dockerd --host "$DOCKER_HOST" --pidfile "$RUN/docker.pid" \
@@ -34,7 +33,9 @@ engine_start() {
         fi
         sleep 0.1
     done
+    # The clusters of an engine that died do not come back.
     docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes
+    rm -rf "$CACHE/clusters"
 }
 
 # Locks and pipes of the caller end with the caller, not with the engine.
