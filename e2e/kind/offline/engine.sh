@@ -57,8 +57,8 @@ engine_stop() {
     for pid in $(leftovers); do
         kill -KILL "$pid" 2>/dev/null || true
     done
-    awk -v run="$RUN/" -v data="$DATA/" 'index($2, run) == 1 || index($2, data) == 1 { print $2 }' /proc/self/mounts |
-        sort -r | xargs --no-run-if-empty umount --lazy
+    awk -v run="$RUN/" -v data="$DATA/" 'index($2 "/", run) == 1 || index($2 "/", data) == 1 { print $2 }' \
+        /proc/self/mounts | sort -r | xargs --no-run-if-empty umount --lazy
     [[ ! -e /run/netns/$ID ]] || ip netns delete "$ID"
     for cgroup in /sys/fs/cgroup/*/"$ID" /sys/fs/cgroup/"$ID"; do
         [[ ! -d $cgroup ]] || find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
