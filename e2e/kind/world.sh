@@ -10,6 +10,7 @@
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/wse/kind"
 NAME="${WSE_CLUSTER:-wse-e2e}"
+export WSE_CLUSTER=$NAME
 INSIDE=()
 NODE_IMAGE=()
 
