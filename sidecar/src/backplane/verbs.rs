@@ -138,7 +138,9 @@ impl Backplane {
         }
     }
 
-    /// Gives up the lease and closes the connections: the last thing that a pod does.
+    /// Ends publishes that wait with [`Error::Away`], and those whose answer does not come with
+    /// [`Error::Uncertain`]; then gives up the lease and closes the connections: the last thing that
+    /// a pod does.
     pub async fn leave(&self) {
         match &self.0 {
             Kind::Memory(memory) => memory.leave().await,
