@@ -1,7 +1,7 @@
 //! The steps of a plan, and what a pod has to be told: annotations, and its own `/drain`.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
@@ -23,16 +23,15 @@ use crate::random;
 
 /// A drained pod goes first.
 const COST: &str = "-1000";
-/// How long the admin token is believed without being read again, in seconds.
-const TOKEN_SECONDS: u64 = 60;
+/// How long the admin token is believed without being read again.
+const BELIEVED: Duration = Duration::from_secs(60);
 
 impl Pass<'_> {
     /// The admin token: the one in its Secret, which is made where it is missing.
     pub(super) async fn admin_token(&self, memory: &mut Memory) -> Result<String, Error> {
-        if let Some((token, read)) = &memory.token {
-            if read.elapsed().as_secs() < TOKEN_SECONDS {
-                return Ok(token.clone());
-            }
+        let known = memory.token.as_ref();
+        if let Some((token, _)) = known.filter(|(_, read)| read.elapsed() < BELIEVED) {
+            return Ok(token.clone());
         }
         let name = names::admin_secret(self.root.name());
         let found = self.api(Kind::Secret).get_opt(&name).await;

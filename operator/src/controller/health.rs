@@ -78,10 +78,10 @@ impl Watch {
         }
         match (&state, before) {
             (State::Broken(why), _) => {
-                tracing::error!(watch = self.name, "cannot list or watch: {why}")
+                tracing::error!(watch = self.name, "cannot list or watch: {why}");
             }
             (State::Follows, Some(State::Broken(_))) => {
-                tracing::info!(watch = self.name, "follows again")
+                tracing::info!(watch = self.name, "follows again");
             }
             _ => {}
         }

@@ -106,10 +106,9 @@ pub(super) fn status(
         .iter()
         .map(|it| condition(it, generation))
         .collect();
-    if let Some(ready) = conditions.iter_mut().find(|it| it.type_ == "Ready") {
-        if ready.status == "False" {
-            ready.message += &reasons(&counted);
-        }
+    let is_unready = |it: &&mut Condition| it.type_ == "Ready" && it.status == "False";
+    if let Some(unready) = conditions.iter_mut().find(is_unready) {
+        unready.message += &reasons(&counted);
     }
     if root.paused() {
         let message = format!(
