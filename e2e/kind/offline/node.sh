@@ -2,7 +2,8 @@
 # and in containerd's store every image that kubeadm asks for. Each image here is named after what it is made of.
 
 BASE=wse-kind-base:$(key go.mod offline/base.sh)
-NODE=wse-kind-node:$(key go.mod go.sum programs.sh offline/{kube,coredns,pause,base.sh,node.sh,kindnet.yaml,storage.yaml})
+NODE=wse-kind-node:$(key go.mod go.sum programs.sh \
+    offline/{kube,coredns,pause,base.sh,node.sh,kindnet.yaml,storage.yaml})
 
 node_image() {
     if ! has_image "$NODE"; then
