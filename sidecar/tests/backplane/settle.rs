@@ -30,16 +30,17 @@ struct Fleet {
 
 impl Fleet {
     async fn join(server: &Server, config: RedisBackplane) -> Self {
-        let publisher = Arc::new(Pod::join(&config, "publisher").await);
         let proxy = Proxy::start(server.port).await;
         let behind = RedisBackplane {
             url: proxy.url(),
-            ..config
+            ..config.clone()
         };
         let topic = Pod::join(&behind, "topic").await;
         topic.subscribe("t").await;
         let pattern = Pod::join(&behind, "pattern").await;
         pattern.subscribe_pattern("t*").await;
+        // Last, so that it knows the others by their leases.
+        let publisher = Arc::new(Pod::join(&config, "publisher").await);
         let fleet = Self {
             publisher,
             proxy,
@@ -140,14 +141,49 @@ async fn what_a_stopped_redis_was_sent_waits_for_the_others() {
     fleet.has_lost_nothing(publishes).await;
 }
 
+/// Its sender has closed the connection and is not back yet, so nobody waits for anybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stopped_redis_was_sent_long_ago_does_not_run() {
+    let server = Server::start().await;
+    let proxy = Proxy::start(server.port).await;
+    let config = RedisBackplane {
+        hold_millis: 30_000,
+        ..config(proxy.url())
+    };
+    let pod = Arc::new(Pod::join(&config, "a").await);
+    pod.subscribe("t").await;
+    server.signal(Signal::STOP);
+    let sent = {
+        let pod = Arc::clone(&pod);
+        tokio::spawn(async move { pod.publish("t", "sent").await })
+    };
+    // That alone takes as long as a call waits.
+    pod.degraded().await;
+    sleep(Duration::from_secs(1)).await;
+    proxy.keep_back(true);
+    server.signal(Signal::CONT);
+    let other = RedisBackplane {
+        url: server.url(),
+        ..config
+    };
+    let other = Pod::join(&other, "b").await;
+    assert_eq!(other.subscribe("t").await.offset, 0);
+    proxy.keep_back(false);
+    assert_eq!(sent.await.unwrap().unwrap().offset, 1);
+    for pod in [&*pod, &other] {
+        pod.received(1).await;
+        assert_eq!(pod.log.payloads("t"), ["sent"]);
+    }
+}
+
 /// Only the publisher's connections break: the other answers where it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_that_was_not_away_says_so() {
     let server = Server::start().await;
     let proxy = Proxy::start(server.port).await;
-    let away = Pod::join(&config(proxy.url()), "away").await;
     let there = Pod::join(&config(server.url()), "there").await;
     there.subscribe("t").await;
+    let away = Pod::join(&config(proxy.url()), "away").await;
     proxy.cut();
     away.degraded().await;
     away.publish("t", "held").await.unwrap();
