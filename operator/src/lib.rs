@@ -1,9 +1,13 @@
 //! The operator of WSE: turns a `WseCluster` into a fleet of gateways.
 //!
-//! The rooms, and the arrows between them (each points one way): `api <- plan <- local`,
-//! `tier <- plan`. `plan` and `tier` decide and are pure; `local` carries out with processes.
+//! The rooms, and the arrows between them (each points one way): `api <- plan <- controller`,
+//! `plan <- local`, `tier <- plan`. `plan` and `tier` decide and are pure; `controller` carries out
+//! with Kubernetes, `local` with processes, and both ask gateways by `ask`.
 
 pub mod api;
+mod ask;
+pub mod controller;
 pub mod local;
 pub mod plan;
+mod random;
 pub mod tier;

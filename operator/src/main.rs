@@ -1,14 +1,16 @@
 //! The command line.
 
+mod logs;
 mod offline;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use wse_operator::local::{self, Options};
-use wse_operator::{api, tier};
+use wse_operator::{api, controller, tier};
 
 /// Turns a WseCluster into a fleet of gateways.
 #[derive(Parser)]
@@ -22,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Print the CustomResourceDefinition.
     Crd,
+    /// Carry WseClusters out with Kubernetes: the cluster that this pod is in, or the one of the kubeconfig.
+    Run(Run),
     /// Run the fleet of a file on this machine, until Ctrl-C.
     Up {
         /// YAML with one WseCluster and its Secrets; edits are followed.
@@ -49,6 +53,49 @@ enum Command {
     Tiers,
 }
 
+#[derive(Args)]
+struct Run {
+    /// The gateway's image where a WseCluster names none.
+    #[arg(long, env = "WSE_SIDECAR_IMAGE")]
+    sidecar_image: String,
+    /// Namespaces to serve, separated by commas. Left out: all.
+    #[arg(long, env = "WSE_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Where `/live`, `/ready` and `/metrics` are served.
+    #[arg(long, env = "WSE_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Namespace of the Lease that decides which process acts.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    lease_namespace: String,
+    /// Name of the Lease.
+    #[arg(long, default_value = "wse-operator")]
+    lease_name: String,
+    /// Name of this process among those that want the Lease.
+    #[arg(long, env = "POD_NAME", default_value_t = format!("pid-{}", std::process::id()))]
+    identity: String,
+    /// Log filter, such as `info` or `info,wse_operator=debug`; JSON lines on standard error.
+    #[arg(long, env = "WSE_LOG", default_value = "info")]
+    log: String,
+}
+
+impl From<Run> for controller::Options {
+    fn from(run: Run) -> Self {
+        Self {
+            sidecar_image: run.sidecar_image,
+            // An empty variable is one empty name.
+            namespaces: run
+                .namespaces
+                .into_iter()
+                .filter(|it| !it.is_empty())
+                .collect(),
+            listen: run.listen,
+            lease_namespace: run.lease_namespace,
+            lease_name: run.lease_name,
+            identity: run.identity,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +111,17 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Command::Crd => print!("{}", serde_saphyr::to_string(&api::crd())?),
         Command::Plan { file, load } => print!("{}", offline::plan(&file, load.as_deref())?),
+        Command::Run(options) => {
+            logs::start(&options.log)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
+            let run = controller::run(options.into());
+            if let Err(error) = runtime.block_on(run) {
+                tracing::error!(reason = error.reason(), "{error}");
+                return Err(error.into());
+            }
+        }
         Command::Tiers => print!("{}", tier::table()),
         Command::Up {
             file,

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use wse_operator::api::check;
 use wse_operator::local::Input;
-use wse_operator::plan::{self, Action, Memory, Observation, SCALE_IN_WINDOW, Subject};
+use wse_operator::plan::{self, Action, Memory, Observation, SCALE_IN_WINDOW, Serves, Subject};
 
 /// The plan for the cluster of a file and the pods of another, as text. Pods without a revision have
 /// the wanted one, and have been watched for long enough.
@@ -48,6 +48,16 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
             revision.id, revision.replicas
         )?;
     }
+    let image = match plan.image.as_str() {
+        "" => "the operator's default",
+        image => image,
+    };
+    writeln!(text, "image     {image}")?;
+    match &plan.serves {
+        Serves::All => writeln!(text, "serves    every revision")?,
+        Serves::Revision(id) => writeln!(text, "serves    revision {id}")?,
+    }
+    writeln!(text, "moves     {}", moves(&input, plan.moves))?;
     for action in &plan.actions {
         match action {
             Action::Drain { pod } => writeln!(text, "drain     {pod}")?,
@@ -64,4 +74,20 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
     }
     writeln!(text, "{}", serde_json::to_string_pretty(&plan.config)?)?;
     Ok(text)
+}
+
+/// The number, and how far it can be relied on.
+fn moves(input: &Input, moves: u64) -> String {
+    let spec = &input.cluster.spec;
+    let replicas = spec.scaling.replicas;
+    match moves {
+        0 => "0".into(),
+        _ if spec.rollout.surge_of(replicas) >= replicas => {
+            format!("{moves}, if no pod fails meanwhile")
+        }
+        _ => format!(
+            "about {moves}: expected, if clients who leave a pod spread evenly over the others; with \
+             `rollout.surge: 100%` each client moves once"
+        ),
+    }
 }

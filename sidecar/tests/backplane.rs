@@ -13,6 +13,8 @@ mod catch_up;
 mod cluster;
 #[path = "backplane/control.rs"]
 mod control;
+#[path = "backplane/leave.rs"]
+mod leave;
 #[path = "backplane/outage.rs"]
 mod outage;
 #[path = "backplane/pod.rs"]
@@ -21,5 +23,7 @@ mod pod;
 mod proxy;
 #[path = "backplane/server.rs"]
 mod server;
+#[path = "backplane/settle.rs"]
+mod settle;
 #[path = "backplane/verbs.rs"]
 mod verbs;

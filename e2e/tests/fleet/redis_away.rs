@@ -1,4 +1,5 @@
-//! Redis goes away for ten seconds while a backend publishes, in three ways.
+//! Redis goes away for ten seconds while a backend publishes, in three ways. Topics keep the history that
+//! they have by default, much less than what is published meanwhile.
 
 use std::time::Duration;
 
@@ -6,8 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use wse_e2e::Error;
 use wse_e2e::client::{Client, Dial};
-use wse_e2e::fleet::config::TopicPolicy;
-use wse_e2e::fleet::{Config, Gateway, Setup};
+use wse_e2e::fleet::{Gateway, Setup};
 use wse_e2e::redis::{Keeps, Redis};
 
 use crate::listener::Listener;
@@ -50,8 +50,8 @@ async fn survive(how: How) -> Outcome {
     };
     let mut redis = Redis::start(keeps).await?;
     let setup = Setup::over_redis(&redis.url())?;
-    let a = Gateway::start(&setup, config(&setup, "a")).await?;
-    let b = Gateway::start(&setup, config(&setup, "b")).await?;
+    let a = Gateway::start(&setup, setup.config("a")).await?;
+    let b = Gateway::start(&setup, setup.config("b")).await?;
     let mut listeners = Vec::new();
     for gateway in [&a, &a, &b] {
         let dial = Dial::new(&gateway.url(), &setup.token("user", &["orders.*"]));
@@ -124,18 +124,6 @@ async fn survive(how: How) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// What was held goes out as soon as the publishing gateway is back; one that is back a moment later
-/// reads it from the topic's history, which must have room for it: 50 a second for ten seconds, and
-/// more on a slow machine.
-fn config(setup: &Setup, node: &str) -> Config {
-    let policy = r#"{"pattern":"orders.*","history":{"size":5000}}"#;
-    let policy: TopicPolicy = serde_json::from_str(policy).expect("a policy");
-    Config {
-        topics: vec![policy],
-        ..setup.config(node)
-    }
 }
 
 /// What readiness says in its detail, and what the metric says; the status stays 200.

@@ -101,6 +101,12 @@ fn walk(schema: &Value, value: &Value, field: String, problems: &mut Vec<Problem
 fn bound(schema: &Value, value: &Value) -> Option<String> {
     let (least, most, unit, size) = match value {
         Value::Array(items) => ("minItems", "maxItems", " entries", items.len() as f64),
+        Value::Object(members) => (
+            "minProperties",
+            "maxProperties",
+            " entries",
+            members.len() as f64,
+        ),
         Value::Number(number) => ("minimum", "maximum", "", number.as_f64()?),
         Value::String(text) => {
             let characters = text.chars().count() as f64;

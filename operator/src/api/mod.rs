@@ -59,6 +59,7 @@ pub use self::workload::{
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
     printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas", priority = 1),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.conditions[?(@.type=='Settled')].reason"),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -68,7 +69,7 @@ pub use self::workload::{
 )]
 pub struct WseClusterSpec {
     /// The gateway's image. Left out: the operator's default when the pods were made, which is kept
-    /// until a change of the spec makes new pods.
+    /// until a change of the spec makes new pods. So is an image that was named here before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1_024))]
     pub image: Option<String>,

@@ -1,5 +1,7 @@
 //! The rules of the CRD, one broken at a time.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{WseCluster, check, check_change};
@@ -39,6 +41,56 @@ fn a_valid_cluster_passes() {
     assert_eq!(check(&cluster(&[("/spec/auth", anonymous)])), []);
     let alone = [("/spec/backplane", json!({})), ("/spec/scaling", json!({}))];
     assert_eq!(check(&cluster(&alone)), []);
+}
+
+#[test]
+fn all_that_may_be_said_of_pods_passes() {
+    let template = json!({
+        "metadata": {
+            "labels": {"team": "chat", "app.kubernetes.io/version": "2"},
+            "annotations": {"prometheus.io/scrape": "true"},
+        },
+        "spec": {
+            "hostNetwork": false,
+            "restartPolicy": "Always",
+            "initContainers": [{"name": "wait", "image": "a:1"}],
+            "containers": [
+                {"name": "gateway", "env": [{"name": "A", "value": "1"}]},
+                {"name": "app", "image": "a:1", "resources": {"limits": {"memory": "1Gi"}}},
+            ],
+            "nodeSelector": {"disk": "ssd"},
+        },
+    });
+    let service = json!({"type": "NodePort", "nodePort": 30_080, "externalTrafficPolicy": "Local"});
+    for surge in [
+        json!(1),
+        json!("1"),
+        json!("25%"),
+        json!("100%"),
+        json!(999),
+    ] {
+        let found = check(&cluster(&[
+            ("/spec/podTemplate", template.clone()),
+            ("/spec/service", service.clone()),
+            ("/spec/rollout", json!({"surge": surge})),
+        ]));
+        assert_eq!(found, [], "{surge}");
+    }
+}
+
+/// A change of the PodSpec.
+fn pods(spec: Value) -> (&'static str, Value) {
+    ("/spec/podTemplate", json!({"spec": spec}))
+}
+
+/// A change of what is said of the pods.
+fn of_pods(metadata: Value) -> (&'static str, Value) {
+    ("/spec/podTemplate", json!({"metadata": metadata}))
+}
+
+fn many(count: usize) -> BTreeMap<String, String> {
+    let pair = |index| (format!("key-{index}"), String::new());
+    (0..count).map(pair).collect()
 }
 
 /// Changes of the valid cluster, and the field and words of the one problem that they make.
@@ -138,6 +190,132 @@ fn each_rule_says_where_and_what_to_do() {
             &[("/spec/backplane/redis/partitions", json!(0))],
             "spec.backplane.redis.partitions",
             "at least 1",
+        ),
+        (
+            &[("/metadata/name", json!("1chat"))],
+            "",
+            "must begin with a letter",
+        ),
+        (
+            &[("/metadata/name", json!("chat.prod"))],
+            "",
+            "must begin with a letter",
+        ),
+        (
+            &[("/spec/rollout", json!({"surge": 0}))],
+            "spec.rollout.surge",
+            "at least 1",
+        ),
+        (
+            &[("/spec/rollout", json!({"surge": "0%"}))],
+            "spec.rollout.surge",
+            "at least 1",
+        ),
+        (
+            &[("/spec/rollout", json!({"surge": "all"}))],
+            "spec.rollout.surge",
+            "such as `100%`",
+        ),
+        (
+            &[("/spec/disruption", json!({"maxUnavailable": 0}))],
+            "spec.disruption.maxUnavailable",
+            "at least 1",
+        ),
+        (
+            &[("/spec/service", json!({"nodePort": 30_080}))],
+            "spec.service",
+            "`nodePort` needs `type: NodePort`",
+        ),
+        (
+            &[("/spec/service", json!({"externalTrafficPolicy": "Local"}))],
+            "spec.service",
+            "`externalTrafficPolicy: Local` needs",
+        ),
+        (
+            &[("/spec/service", json!({"port": 0}))],
+            "spec.service.port",
+            "at least 1",
+        ),
+        (
+            &[("/spec/service", json!({"annotations": many(65)}))],
+            "spec.service.annotations",
+            "at most 64 entries",
+        ),
+        (
+            &[("/spec/topics", json!([{"pattern": "a".repeat(256)}]))],
+            "spec.topics[0].pattern",
+            "at most 255 characters",
+        ),
+        (
+            &[("/spec/api/allowFrom", json!(vec![json!({}); 65]))],
+            "spec.api.allowFrom",
+            "at most 64 entries",
+        ),
+        (
+            &[pods(json!({"hostNetwork": true}))],
+            "spec.podTemplate.spec",
+            "fight for the same ports",
+        ),
+        (
+            &[pods(json!({"restartPolicy": "Never"}))],
+            "spec.podTemplate.spec",
+            "or be `Always`",
+        ),
+        (
+            &[pods(json!({"terminationGracePeriodSeconds": 30}))],
+            "spec.podTemplate.spec",
+            "set `spec.drain.deadlineSeconds`",
+        ),
+        (
+            &[pods(json!({"containers": [{"name": "app"}]}))],
+            "spec.podTemplate.spec",
+            "needs an `image`",
+        ),
+        (
+            &[pods(
+                json!({"containers": [{"name": "gateway", "image": "other:1"}]}),
+            )],
+            "spec.podTemplate.spec",
+            "set `spec.image`",
+        ),
+        (
+            &[pods(
+                json!({"initContainers": [{"name": "gateway", "image": "a:1"}]}),
+            )],
+            "spec.podTemplate.spec",
+            "must differ",
+        ),
+        (
+            &[pods(json!({
+                "containers": [{"name": "app", "image": "a:1"}],
+                "initContainers": [{"name": "app", "image": "a:1"}],
+            }))],
+            "spec.podTemplate.spec",
+            "must differ",
+        ),
+        (
+            &[pods(
+                json!({"containers": vec![json!({"name": "app", "image": "a:1"}); 17]}),
+            )],
+            "spec.podTemplate.spec.containers",
+            "at most 16 entries",
+        ),
+        (
+            &[of_pods(json!({"labels": {"wse.dev/revision": "1"}}))],
+            "spec.podTemplate.metadata.labels",
+            "are the operator's",
+        ),
+        (
+            &[of_pods(
+                json!({"labels": {"app.kubernetes.io/name": "chat"}}),
+            )],
+            "spec.podTemplate.metadata.labels",
+            "are the operator's",
+        ),
+        (
+            &[of_pods(json!({"annotations": {"wse.dev/draining": ""}}))],
+            "spec.podTemplate.metadata.annotations",
+            "are the operator's",
         ),
         (
             &[("/spec/api/keys", json!([]))],

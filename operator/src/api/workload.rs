@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// How pods of an old revision are replaced.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -113,6 +113,7 @@ pub struct Service {
     pub node_port: Option<u16>,
     /// Annotations, such as those that a cloud's load balancer reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
     /// `Local` keeps the client's address, and sends it to pods of the node that it reached.
     #[serde(default)]
@@ -156,7 +157,7 @@ pub enum ExternalTrafficPolicy {
     Local,
 }
 
-/// What is added to each pod. The operator's own fields win.
+/// What is added to each pod. The operator's own fields win, and an Event names those that lost.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
@@ -167,21 +168,63 @@ pub struct PodTemplate {
     /// `resources` or `env`; every other container starts before the gateway and outlives its drain.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "pod_spec_schema")]
+    #[x_kube(
+        validation = Rule::new("!has(self.hostNetwork) || !self.hostNetwork").message("`hostNetwork` must be left out: pods on one node would fight for the same ports"),
+        validation = Rule::new("!has(self.restartPolicy) || self.restartPolicy == 'Always'").message("`restartPolicy` must be left out, or be `Always`: gateways are there all the time"),
+        validation = Rule::new("!has(self.terminationGracePeriodSeconds)").message("`terminationGracePeriodSeconds` must be left out, because it follows from the drain: set `spec.drain.deadlineSeconds`"),
+        validation = Rule::new("!has(self.containers) || self.containers.all(c, c.name == 'gateway' || has(c.image))").message("each container needs an `image`, except `gateway`"),
+        validation = Rule::new("!has(self.containers) || self.containers.all(c, c.name != 'gateway' || !has(c.image))").message("the container `gateway` must not name an `image`: set `spec.image`"),
+        validation = Rule::new("!has(self.initContainers) || self.initContainers.all(i, i.name != 'gateway' && (!has(self.containers) || self.containers.all(c, c.name != i.name)))").message("names of `initContainers` must differ from those of `containers`, and from `gateway`")
+    )]
     pub spec: Map<String, Value>,
 }
 
 /// Labels and annotations of the pods.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodMetadata {
-    /// Labels. Those of `wse.dev/` and `app.kubernetes.io/` are the operator's.
+    /// Labels, apart from the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(
+        validation = Rule::new("self.all(key, !key.startsWith('wse.dev/') && !(key in ['app.kubernetes.io/instance', 'app.kubernetes.io/managed-by', 'app.kubernetes.io/name']))").message("labels of `wse.dev/`, and `app.kubernetes.io/name`, `instance` and `managed-by`, are the operator's: choose others")
+    )]
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
+    /// Annotations, apart from the operator's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(
+        validation = Rule::new("self.all(key, !key.startsWith('wse.dev/'))").message("annotations of `wse.dev/` are the operator's: choose others")
+    )]
     pub annotations: BTreeMap<String, String>,
 }
 
+/// Names the fields that the rules look at, because a rule sees no others.
 fn pod_spec_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    let containers = json!({
+        "type": "array",
+        "maxItems": 16,
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": 63},
+                "image": {"type": "string", "minLength": 1, "maxLength": 1_024},
+            },
+            "x-kubernetes-preserve-unknown-fields": true,
+        },
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+    });
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "containers": containers.clone(),
+            "initContainers": containers,
+            "hostNetwork": {"type": "boolean"},
+            "restartPolicy": {"type": "string", "maxLength": 32},
+            "terminationGracePeriodSeconds": {"type": "integer", "minimum": 0, "maximum": 86_400},
+        },
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
 }

@@ -7,11 +7,11 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use wse_sidecar::config::Config;
 
-use super::ask::Ask;
 use super::child::Child;
 use super::scratch::Scratch;
 use super::{Error, report};
-use crate::plan::{Action, Observation, Plan, PodState, Revision};
+use crate::ask::Ask;
+use crate::plan::{Action, Observation, Plan, PodState, Revision, Serves};
 
 /// All pods.
 pub(super) struct Fleet {
@@ -21,6 +21,10 @@ pub(super) struct Fleet {
     pub(super) public: TcpListener,
     pub(super) ask: Ask,
     pub(super) children: Vec<Child>,
+    /// What the last plan wanted new clients to reach. All gateways accept on one socket, so there is
+    /// no selector that could lag behind: a gateway that is not to be reached any more drains, and
+    /// stops accepting at once. So the plan's word is already true when the next pass looks.
+    pub(super) serves: Option<Serves>,
 }
 
 impl Fleet {
@@ -43,11 +47,12 @@ impl Fleet {
         }
         for (index, ready, load) in questions.join_all().await {
             self.children[index].ready = ready;
-            self.children[index].load = load;
+            self.children[index].load = load.map(|told| told.load);
         }
         Observation {
             pods: self.children.iter().map(Child::pod).collect(),
-            ..Observation::default()
+            serves: self.serves.clone(),
+            allocated: None,
         }
     }
 
@@ -82,6 +87,7 @@ impl Fleet {
         for action in &plan.actions {
             self.act(action, scratch).await;
         }
+        self.serves = Some(plan.serves.clone());
         Ok(())
     }
 

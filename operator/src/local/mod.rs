@@ -4,7 +4,6 @@
 //! For a laptop and for tests: everything is on loopback and ends with `up`. It decides nothing that
 //! `plan` decides.
 
-mod ask;
 mod child;
 mod cluster_file;
 mod fleet;

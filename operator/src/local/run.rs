@@ -10,7 +10,6 @@ use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 use wse_sidecar::config::{AuthMode, Config, Origins};
 
-use super::ask::Ask;
 use super::fleet::Fleet;
 use super::page::{self, Session, Snapshot};
 use super::redis::Redis;
@@ -20,6 +19,7 @@ use super::signals::Signals;
 use super::wanted::{Wanted, localise};
 use super::{Error, Options, token, tried};
 use crate::api::SecretKeyRef;
+use crate::ask::Ask;
 use crate::plan::{Condition, ConditionType, Memory, Observation, Plan, Subject, plan};
 
 /// How often the file and the processes are looked at.
@@ -111,6 +111,7 @@ impl Run {
             public,
             ask,
             children: Vec::new(),
+            serves: None,
         };
         Ok(Self {
             wanted,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,7 @@ use wse_sidecar::config::Config;
 
 use super::{Error, tried};
 use crate::api::SecretKeyRef;
-
-/// Random bytes of a text that nobody can guess.
-const RANDOM_BYTES: usize = 32;
+use crate::random;
 
 /// The folder. Dropping it removes it.
 pub(super) struct Scratch {
@@ -107,10 +105,7 @@ impl Scratch {
 
 /// A text that nobody can guess, of letters and digits.
 pub(super) fn random_text() -> Result<String, Error> {
-    let mut random = [0; RANDOM_BYTES];
-    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
-    tried("cannot read /dev/urandom", read)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    tried("cannot read /dev/urandom", random::text())
 }
 
 /// Replaces a file as a whole, so that a reader sees the old one or the new one.

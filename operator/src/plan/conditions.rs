@@ -1,7 +1,7 @@
 //! What to tell people about a fleet.
 
+use super::Observation;
 use super::fleet::{Fleet, Progress};
-use super::{Observation, PodState};
 use crate::api::{BackplaneType, WseClusterSpec};
 use crate::tier::Tier;
 
@@ -42,7 +42,7 @@ pub(super) fn tell(
         conditions.push(backplane_reachable(observation));
     }
     conditions.push(ready(spec.scaling.replicas, observation));
-    conditions.push(settled(&fleet.progress));
+    conditions.push(settled(spec.scaling.replicas, &fleet.progress));
     conditions.push(sized(spec, tier));
     conditions
 }
@@ -67,22 +67,28 @@ fn backplane_reachable(observation: &Observation) -> Condition {
 
 fn ready(replicas: u32, observation: &Observation) -> Condition {
     let pods = observation.pods.iter();
-    let ready = pods.filter(|pod| pod.state == PodState::Ready).count();
+    let ready = pods.filter(|pod| pod.serves()).count();
     let message = format!("{ready} pods take clients, wanted: {replicas}");
     let holds = ready >= replicas as usize;
     let reason = if holds { "FleetReady" } else { "PodsNotReady" };
     condition(ConditionType::Ready, holds, reason, message)
 }
 
-fn settled(progress: &Progress) -> Condition {
+fn settled(replicas: u32, progress: &Progress) -> Condition {
     let (reason, message) = match progress {
         Progress::Grow => ("Growing", "pods are starting".into()),
         Progress::Hold(why) => (
             "ScaleInHeld",
             format!("there are more pods than wanted, but {why}"),
         ),
-        Progress::Roll { sessions } => {
-            let message = format!("new pods replace old ones; {sessions} clients move, once each");
+        Progress::Roll { ready, old, once } => {
+            let cost = match once {
+                true => "each client moves once",
+                false => "clients may move more than once",
+            };
+            let message = format!(
+                "new pods replace old ones, {cost}; new pods that take clients: {ready} of {replicas}, old pods left: {old}"
+            );
             ("RollingOut", message)
         }
         Progress::ScaleIn { pod } => ("ScalingIn", format!("{pod} is being emptied")),

@@ -1,15 +1,11 @@
-//! What a pod is told, and what of it needs a new process.
+//! What a pod is told.
 
-use std::collections::BTreeSet;
-use std::hash::Hasher;
 use std::path::PathBuf;
 
-use fnv::FnvHasher;
-use serde::Serialize;
 use wse_sidecar::config;
 use wse_sidecar::config::{Backplane, Config, Origins, RedisBackplane};
 
-use super::{Allocated, Subject};
+use super::Subject;
 use crate::api::{self, BackplaneType, SecretKeyRef};
 use crate::tier::Tier;
 
@@ -54,44 +50,6 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
             deadline_seconds: spec.drain.deadline_seconds,
         },
     }
-}
-
-/// Names the pods that the spec makes, and chooses their image. The name is that of the parts of the
-/// *spec* that need a new process, so that an operator that renders more from the same spec replaces
-/// nobody. The tier and its accept queue are not in it, although a process keeps the queue that it
-/// started with: a change of tier must not move a single client, so only new pods get it.
-pub(super) fn revision(subject: &Subject<'_>, allocated: Option<&Allocated>) -> (String, String) {
-    let image = match (&subject.spec.image, allocated) {
-        (Some(image), _) => image,
-        (None, Some(kept)) if name(subject, &kept.image) == kept.revision => &kept.image,
-        (None, _) => subject.default_image,
-    };
-    (name(subject, image), image.to_owned())
-}
-
-fn name(subject: &Subject<'_>, image: &str) -> String {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Made<'a> {
-        cluster: &'a str,
-        image: &'a str,
-        backplane: &'a api::Backplane,
-        pod_template: &'a api::PodTemplate,
-        secrets: BTreeSet<&'a str>,
-    }
-    let spec = subject.spec;
-    let made = Made {
-        cluster: subject.cluster,
-        image,
-        backplane: &spec.backplane,
-        pod_template: &spec.pod_template,
-        secrets: spec.secrets().map(|it| it.name.as_str()).collect(),
-    };
-    let text = serde_json::to_vec(&made).expect("a struct with named fields serialises");
-    // FNV-1a, because its result must be the same in every release: another one would replace pods.
-    let mut hasher = FnvHasher::default();
-    hasher.write(&text);
-    format!("{:016x}", hasher.finish())
 }
 
 fn auth(subject: &Subject<'_>, auth: &api::Auth) -> config::Auth {

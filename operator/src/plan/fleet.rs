@@ -3,12 +3,20 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{Action, Observation, Pod, PodState, Revision, Serves};
+use super::rollout::{Rollout, split};
+use super::{Action, Observation, Pod, PodState, Revision, Serves, moves};
 
 /// While something is under way.
 const BUSY: Duration = Duration::from_secs(1);
 /// While nothing is: what no event tells is seen this late.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// What the spec asks for.
+pub(super) struct Wanted<'a> {
+    pub(super) revision: &'a str,
+    pub(super) replicas: u32,
+    pub(super) surge: u32,
+}
 
 /// What was decided, and what stands in its way.
 pub(super) struct Fleet {
@@ -27,54 +35,77 @@ pub(super) enum Progress {
     Grow,
     /// There are too many pods, and none may go yet.
     Hold(&'static str),
-    /// Old pods leave for new ones; this many of their sessions move.
-    Roll { sessions: u32 },
+    /// Old pods leave for new ones.
+    Roll {
+        /// New ones that take clients.
+        ready: usize,
+        /// Old ones that are still there.
+        old: usize,
+        /// Whether each client moves only once.
+        once: bool,
+    },
     /// There are too many pods, and this one is being emptied.
     ScaleIn { pod: String },
     /// Nothing to do.
     Stable,
 }
 
-pub(super) fn decide(
-    wanted: &str,
-    replicas: u32,
-    observation: &Observation,
+pub(super) fn decide(wanted: &Wanted<'_>, observation: &Observation, hold: Duration) -> Fleet {
+    let mut fleet = step(wanted, &observation.pods, observation.serves.as_ref(), hold);
+    if matches!(fleet.progress, Progress::Roll { .. }) {
+        fleet.moves = moves::expect(wanted, observation);
+    }
+    fleet
+}
+
+/// One pass, without a look ahead.
+pub(super) fn step(
+    wanted: &Wanted<'_>,
+    pods: &[Pod],
+    selected: Option<&Serves>,
     hold: Duration,
 ) -> Fleet {
-    let counted = observation
-        .pods
-        .iter()
-        .filter(|pod| pod.state != PodState::Leave);
-    let (current, old): (Vec<&Pod>, Vec<&Pod>) = counted.partition(|pod| pod.revision == wanted);
+    let replicas = wanted.replicas;
+    let (current, old) = split(pods, wanted.revision);
     let mut actions = Vec::new();
-
     let undrained = undrain(&current, replicas, &mut actions);
-    let ready = current.iter().filter(|pod| serves(pod)).count() as u32;
-    let progress = if !old.is_empty() {
-        if ready >= replicas {
-            let rest = old.iter().filter(|pod| drainable(pod));
-            actions.extend(rest.map(|pod| drain(pod)));
-        }
-        let sessions = old
-            .iter()
-            .filter_map(|pod| pod.load)
-            .map(|load| load.sessions);
+    let rollout = Rollout {
+        wanted: wanted.revision,
+        replicas: replicas as usize,
+        surge: wanted.surge as usize,
+        selected,
+        current,
+        old,
+    };
+    let leaving = rollout.leaving();
+    let current = &rollout.current;
+    let progress = if !rollout.old.is_empty() {
+        let up = leaving.iter().filter(|pod| pod.state != PodState::Down);
+        actions.extend(up.map(|pod| drain(pod)));
         Progress::Roll {
-            sessions: sessions.sum(),
+            ready: rollout.ready(),
+            old: rollout.old.len(),
+            once: rollout.is_whole(),
         }
     } else if current.len() as u32 > replicas {
-        scale_in(&current, replicas, hold, &mut actions)
-    } else if ready < replicas || undrained {
+        scale_in(current, hold, &mut actions)
+    } else if rollout.ready() < replicas as usize || undrained {
         Progress::Grow
     } else {
         Progress::Stable
     };
 
+    // A pod whose drain is taken back is not ready yet, and would be the one to go.
+    let goes = if undrained {
+        0
+    } else {
+        removable(current, replicas)
+    };
     let mut revisions = vec![Revision {
-        id: wanted.to_owned(),
-        replicas: replicas.max(current.len() as u32 - removable(&current, replicas)),
+        id: wanted.revision.to_owned(),
+        replicas: rollout.grown() as u32 - goes,
     }];
-    revisions.extend(keep_old(&old));
+    revisions.extend(rollout.kept(&leaving));
     let wake_after = match progress {
         Progress::Stable => IDLE,
         Progress::Hold(_) => hold.clamp(BUSY, IDLE),
@@ -84,7 +115,7 @@ pub(super) fn decide(
         revisions,
         actions,
         progress,
-        serves: Serves::All,
+        serves: rollout.serves(&leaving),
         moves: 0,
         wake_after,
     }
@@ -105,39 +136,30 @@ fn undrain(current: &[&Pod], replicas: u32, actions: &mut Vec<Action>) -> bool {
 }
 
 /// Drains at most one pod: the one with the fewest sessions, and only when all is known and well.
-fn scale_in(
-    current: &[&Pod],
-    replicas: u32,
-    hold: Duration,
-    actions: &mut Vec<Action>,
-) -> Progress {
+fn scale_in(current: &[&Pod], hold: Duration, actions: &mut Vec<Action>) -> Progress {
     if let Some(pod) = current.iter().find(|pod| pod.asked_to_drain) {
         return Progress::ScaleIn {
             pod: pod.name.clone(),
         };
     }
-    let up: Vec<&&Pod> = current
-        .iter()
-        .filter(|pod| pod.state != PodState::Down)
-        .collect();
-    if up.len() <= replicas as usize {
-        return Progress::Hold("only pods that are down are too many; they go without a drain");
+    if current.iter().any(|pod| pod.state == PodState::Down) {
+        return Progress::Hold("a pod that is down goes first, without a drain");
     }
     if !hold.is_zero() {
         return Progress::Hold("the fleet has not been watched for long enough");
     }
-    if up.iter().any(|pod| pod.load.is_none()) {
+    if current.iter().any(|pod| pod.load.is_none()) {
         return Progress::Hold("a pod does not say what it carries");
     }
-    if up.iter().any(|pod| !serves(pod)) {
+    if current.iter().any(|pod| !pod.serves()) {
         return Progress::Hold("a pod is not ready");
     }
-    let fewest = up.iter().min_by_key(|pod| {
+    let fewest = current.iter().min_by_key(|pod| {
         // Among equals the last name goes, so that the first ones stay.
         (pod.load.map(|load| load.sessions), Reverse(&pod.name))
     });
     let Some(victim) = fewest else {
-        unreachable!("more than `replicas` pods are up")
+        unreachable!("there are more than `replicas` pods, which is at least 1")
     };
     actions.push(drain(victim));
     Progress::ScaleIn {
@@ -149,47 +171,13 @@ fn scale_in(
 /// count takes those that are not ready first, so that it cannot be one with clients.
 fn removable(current: &[&Pod], replicas: u32) -> u32 {
     let too_many = current.len() as u32 > replicas;
-    let goes = current.iter().any(|pod| empty(pod));
-    let others_well = current.iter().all(|pod| empty(pod) || serves(pod));
+    let goes = current.iter().any(|pod| pod.is_empty());
+    let others_well = current.iter().all(|pod| pod.is_empty() || pod.serves());
     u32::from(too_many && goes && others_well)
-}
-
-/// An old revision keeps its pods until the last is empty, for the same reason: they drain together,
-/// so none of them is ready.
-fn keep_old(old: &[&Pod]) -> Vec<Revision> {
-    let mut ids: Vec<&str> = old.iter().map(|pod| pod.revision.as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let keep = |id: &str| {
-        let of_it = || old.iter().filter(|pod| pod.revision == id);
-        let all_empty = of_it().all(|pod| empty(pod));
-        if all_empty { 0 } else { of_it().count() as u32 }
-    };
-    ids.into_iter()
-        .map(|id| Revision {
-            id: id.to_owned(),
-            replicas: keep(id),
-        })
-        .collect()
 }
 
 fn drain(pod: &Pod) -> Action {
     Action::Drain {
         pod: pod.name.clone(),
     }
-}
-
-fn drainable(pod: &Pod) -> bool {
-    pod.state != PodState::Down && !pod.asked_to_drain
-}
-
-fn serves(pod: &Pod) -> bool {
-    pod.state == PodState::Ready && !pod.asked_to_drain
-}
-
-/// Whether its going costs nobody anything. A pod that still accepts is not empty, whatever its
-/// count.
-fn empty(pod: &Pod) -> bool {
-    let emptied = |load: super::Load| load.refuses && load.sessions == 0;
-    pod.state == PodState::Down || (pod.asked_to_drain && pod.load.is_some_and(emptied))
 }

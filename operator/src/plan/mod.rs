@@ -11,6 +11,10 @@
 mod conditions;
 mod configuration;
 mod fleet;
+mod moves;
+mod pods;
+mod revision;
+mod rollout;
 #[cfg(test)]
 mod tests;
 
@@ -194,8 +198,14 @@ pub fn plan(
     let age = now.duration_since(since).unwrap_or_default();
     let hold = SCALE_IN_WINDOW.saturating_sub(age);
 
-    let (wanted, image) = configuration::revision(subject, observation.allocated.as_ref());
-    let fleet = fleet::decide(&wanted, subject.spec.scaling.replicas, observation, hold);
+    let (wanted, image) = revision::choose(subject, observation.allocated.as_ref());
+    let replicas = subject.spec.scaling.replicas;
+    let wanted = fleet::Wanted {
+        revision: &wanted,
+        replicas,
+        surge: subject.spec.rollout.surge_of(replicas),
+    };
+    let fleet = fleet::decide(&wanted, observation, hold);
     let conditions = conditions::tell(subject.spec, tier, observation, &fleet);
     let plan = Plan {
         tier,

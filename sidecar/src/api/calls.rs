@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::backplane::{BoxFuture, Error, Position};
-use crate::hub::{ConnectionId, ConnectionInfo, Fleet, Gathered, TopicInfo, Who};
+use crate::backplane::{self, BoxFuture, Position};
+use crate::hub::{ConnectionId, ConnectionInfo, Error, Fleet, Gathered, TopicInfo, Who};
 use crate::topic::Topic;
 
 /// The part of [`Fleet`] that backends may use. Errors are as there.
@@ -14,7 +14,7 @@ pub trait Calls: Send + Sync + 'static {
         topic: Topic,
         envelope: Bytes,
         key: Option<String>,
-    ) -> BoxFuture<Result<Option<Position>, Error>>;
+    ) -> BoxFuture<Result<Option<Position>, backplane::Error>>;
 
     /// See [`Fleet::send`].
     fn send(&self, to: ConnectionId, envelope: Bytes) -> BoxFuture<Result<Gathered<bool>, Error>>;
@@ -57,7 +57,7 @@ impl Calls for Fleet {
         topic: Topic,
         envelope: Bytes,
         key: Option<String>,
-    ) -> BoxFuture<Result<Option<Position>, Error>> {
+    ) -> BoxFuture<Result<Option<Position>, backplane::Error>> {
         let fleet = self.clone();
         Box::pin(async move { Self::publish(&fleet, topic, envelope, key).await })
     }

@@ -74,7 +74,7 @@ pub(super) struct Connection {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Connections {
     connections: Vec<Connection>,
-    /// Pods that did not answer in time: theirs are not in the list.
+    /// Pods that did not answer in time, or had no room for the call: theirs are not in the list.
     missing: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Connections {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Disconnected {
     disconnected: u64,
-    /// Pods that did not answer in time: theirs are not counted, and perhaps not ended.
+    /// Pods that did not answer in time, or had no room for the call: theirs are not counted, and perhaps not ended.
     missing: Vec<String>,
 }
 

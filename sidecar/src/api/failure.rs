@@ -12,6 +12,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::Unfit;
 use crate::backplane::{self, NodeId};
+use crate::hub;
 use crate::topic::TopicError;
 
 /// What a caller is told when a call was not done.
@@ -96,6 +97,15 @@ impl From<backplane::Error> for Failure {
     }
 }
 
+impl From<hub::Error> for Failure {
+    fn from(error: hub::Error) -> Self {
+        match error {
+            hub::Error::Backplane(error) => error.into(),
+            hub::Error::Full(_) => Self::unavailable("NODE_FULL", error.to_string()),
+        }
+    }
+}
+
 impl From<TopicError> for Failure {
     fn from(error: TopicError) -> Self {
         Self::bad("TOPIC_INVALID", error.to_string())
@@ -138,7 +148,9 @@ impl IntoResponses for Failure {
             ),
             (
                 "503",
-                "The fleet cannot do it now; retry after `Retry-After` seconds",
+                "The fleet cannot do it now; retry after `Retry-After` seconds. `NODE_FULL`: the pod that holds \
+                 the connection has as much waiting as it may have; `NODE_MISSING`: a pod did not answer in \
+                 time; the others are the backplane's",
             ),
         ])
     }

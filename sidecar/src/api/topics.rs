@@ -40,7 +40,7 @@ pub(super) struct Listed {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Topics {
     topics: Vec<Listed>,
-    /// Pods that did not answer in time: theirs are not counted.
+    /// Pods that did not answer in time, or had no room for the call: theirs are not counted.
     missing: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct OneTopic {
     epoch: Option<String>,
     /// Number of the last message in the stream, 0 before the first; null as `epoch`.
     offset: Option<u64>,
-    /// Pods that did not answer in time: theirs are not counted.
+    /// Pods that did not answer in time, or had no room for the call: theirs are not counted.
     missing: Vec<String>,
 }
 

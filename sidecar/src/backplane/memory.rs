@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -60,8 +60,13 @@ struct Inner {
     delivery: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A publication, and the room that it takes until the sink has it.
-struct Waiting(Publication, OwnedSemaphorePermit);
+/// What waits for the sink.
+enum Waiting {
+    /// A publication, and the room that it takes until the sink has it.
+    Publication(Publication, OwnedSemaphorePermit),
+    /// Somebody who wants to know when everything before has been given to the sink.
+    Reached(oneshot::Sender<()>),
+}
 
 /// Changed together, so that a subscriber's head and what it receives fit.
 struct Shared {
@@ -107,7 +112,20 @@ impl Memory {
         result.map(|(position, _)| Some(position))
     }
 
-    pub(super) fn subscribe(&self, interests: &[Interest]) -> Vec<Option<Position>> {
+    pub(super) async fn subscribe(&self, interests: &[Interest]) -> Vec<Option<Position>> {
+        let heads = self.add(interests);
+        let is_pattern = |interest: &Interest| matches!(interest, Interest::Pattern(_));
+        if interests.iter().any(is_pattern) {
+            let (told, reached) = oneshot::channel();
+            // Both fail only when the pod has left, and nothing more is delivered.
+            if self.0.out.send(Waiting::Reached(told)).await.is_ok() {
+                let _ = reached.await;
+            }
+        }
+        heads
+    }
+
+    fn add(&self, interests: &[Interest]) -> Vec<Option<Position>> {
         let mut shared = self.0.lock();
         interests
             .iter()
@@ -206,7 +224,7 @@ impl Memory {
                 position: Some(position),
                 payload: publish.payload,
             };
-            place.send(Waiting(publication, bytes));
+            place.send(Waiting::Publication(publication, bytes));
         }
         Ok((position, true))
     }
@@ -278,6 +296,30 @@ async fn left(leaving: &mut watch::Receiver<bool>) {
     let _ = leaving.wait_for(|left| *left).await;
 }
 
+/// Gives a batch to the sink, and tells those who wait for it.
+async fn hand_over(sink: &dyn Sink, batch: impl Iterator<Item = Waiting>) {
+    let mut ready = Vec::with_capacity(BATCH);
+    let mut taken = Vec::with_capacity(BATCH);
+    for waiting in batch {
+        match waiting {
+            Waiting::Publication(publication, bytes) => {
+                ready.push(publication);
+                taken.push(bytes);
+            }
+            Waiting::Reached(told) => {
+                if !ready.is_empty() {
+                    sink.deliver(std::mem::take(&mut ready)).await;
+                    taken.clear();
+                }
+                let _ = told.send(());
+            }
+        }
+    }
+    if !ready.is_empty() {
+        sink.deliver(ready).await;
+    }
+}
+
 /// Hands what was published to the sink, in order, until the pod leaves or nobody can publish.
 async fn deliver(
     sink: Arc<dyn Sink>,
@@ -294,12 +336,7 @@ async fn deliver(
                 if received == 0 {
                     return;
                 }
-                let ready = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                let (ready, _taken): (Vec<_>, Vec<_>) = ready
-                    .into_iter()
-                    .map(|Waiting(publication, bytes)| (publication, bytes))
-                    .unzip();
-                sink.deliver(ready).await;
+                hand_over(&*sink, batch.drain(..)).await;
             }
             () = left(&mut leaving), if open => {
                 queue.close();

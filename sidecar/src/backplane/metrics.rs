@@ -7,6 +7,7 @@ use super::Error;
 /// The backplane's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    pub(super) absent: IntCounter,
     pub(super) connected: IntGauge,
     pub(super) control_requests: IntCounterVec,
     pub(super) duplicates: IntCounter,
@@ -54,6 +55,11 @@ impl Metrics {
         )?;
         registry.register(Box::new(publish_seconds.clone()))?;
         Ok(Self {
+            absent: counter(
+                "wse_backplane_absent_total",
+                "Pods that publishes were waiting for after an outage and that did not come back in \
+                 time. What they missed they find in the history, as far as that goes.",
+            )?,
             connected: gauge(
                 "wse_backplane_connected",
                 "1 while this pod publishes to and receives from the fleet, 0 while Redis is away.",

@@ -60,7 +60,8 @@ impl Backplane {
     }
 
     /// Adds interest; returns once what is published from now on will reach the sink, with the head
-    /// of each topic (patterns have none), in the order asked.
+    /// of each topic, in the order asked. A pattern has no head: when one is asked for, everything that
+    /// reached this pod before has been given to the sink by the time this returns.
     ///
     /// # Errors
     /// [`Error::Away`] at once while degraded: the interest is kept and takes effect on return.
@@ -70,7 +71,7 @@ impl Backplane {
         interests: Vec<Interest>,
     ) -> Result<Vec<Option<Position>>, Error> {
         match &self.0 {
-            Kind::Memory(memory) => Ok(memory.subscribe(&interests)),
+            Kind::Memory(memory) => Ok(memory.subscribe(&interests).await),
             Kind::Redis(redis) => redis.subscribe(interests).await,
         }
     }
@@ -137,7 +138,9 @@ impl Backplane {
         }
     }
 
-    /// Gives up the lease and closes the connections: the last thing that a pod does.
+    /// Ends publishes that wait with [`Error::Away`], and those whose answer does not come with
+    /// [`Error::Uncertain`]; then gives up the lease and closes the connections: the last thing that
+    /// a pod does.
     pub async fn leave(&self) {
         match &self.0 {
             Kind::Memory(memory) => memory.leave().await,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct TopicPolicy {
     /// Glob: `*` is any run of characters, `?` is one.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 255)))]
     pub pattern: String,
     /// What happens to a subscriber whose outbound queue is full.
     #[serde(default)]

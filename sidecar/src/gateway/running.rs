@@ -42,8 +42,10 @@ use crate::protocol::{
 const SAMPLE: Duration = Duration::from_secs(1);
 /// How long calls under way may still take at the end.
 const LAST_CALLS: Duration = Duration::from_secs(5);
-/// How long giving up the lease may take at the end.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long ending the publishes that wait, and giving up the lease, may take at the end.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long the answers to those publishes may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Everything that was built, before anything is served.
 pub(super) struct Running {
@@ -217,12 +219,13 @@ impl Running {
         };
         pulse.listening.store(false, Ordering::Release);
         stage.send_replace(Stage::Closing);
-        if timeout(LAST_CALLS, all(&mut ports)).await.is_err() {
-            tracing::warn!("calls that take too long are cut off");
-        }
+        let answered = timeout(LAST_CALLS, all(&mut ports)).await;
         let farewell = timeout(FAREWELL, pulse.backplane.leave());
         if farewell.await.is_err() {
             tracing::warn!("the backplane's lease could not be given up and will expire");
+        }
+        if answered.is_err() && timeout(LAST_ANSWERS, all(&mut ports)).await.is_err() {
+            tracing::warn!("calls that take too long are cut off");
         }
         in_force.gateway.stop();
         tracing::info!("exiting");

@@ -7,9 +7,12 @@ use super::entry::{Subscriber, is_after};
 use crate::backplane::{Position, Publication};
 use crate::topic::Topic;
 
-/// A batch this large is pushed before the turn ends, so that one push never takes most of a
-/// subscriber's outbound bound (4 MiB by default).
+/// A batch this large is pushed before the turn ends.
 const BATCH_BYTES: usize = 256 << 10;
+
+/// A batch is pushed before the turn ends when it is at least this part of a subscriber's outbound bound:
+/// what the kernel takes between two pushes makes room for the next.
+const OUTBOUND_PART: usize = 4;
 
 /// Publications of one topic in the order of their arrival.
 #[derive(Debug)]
@@ -21,9 +24,9 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Whether it should be pushed now.
-    pub(super) fn is_large(&self) -> bool {
-        self.bytes >= BATCH_BYTES
+    /// Whether it should be pushed now to subscribers with this outbound bound.
+    fn is_large(&self, outbound_bytes: usize) -> bool {
+        self.bytes >= BATCH_BYTES.min(outbound_bytes / OUTBOUND_PART)
     }
 
     /// Index of the subscriber's first message. Afterwards the subscriber has seen this batch.
@@ -54,8 +57,13 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Appends a publication to its topic's batch, and returns the batch when it is large.
-    pub(super) fn push(&mut self, publication: Publication) -> Option<Batch> {
+    /// Appends a publication to its topic's batch, and returns the batch when it is large for
+    /// subscribers with this outbound bound.
+    pub(super) fn push(
+        &mut self,
+        publication: Publication,
+        outbound_bytes: usize,
+    ) -> Option<Batch> {
         let index = match self.all.last() {
             Some(last) if last.topic == publication.topic => self.all.len() - 1,
             _ => match self.by_topic.get(&publication.topic) {
@@ -67,7 +75,7 @@ impl Batches {
         batch.bytes += publication.payload.len();
         batch.messages.push(publication.payload);
         batch.positions.push(publication.position);
-        batch.is_large().then(|| self.remove(index))
+        batch.is_large(outbound_bytes).then(|| self.remove(index))
     }
 
     fn begin(&mut self, topic: Topic) -> usize {
@@ -172,7 +180,7 @@ mod tests {
                 position: None,
                 payload: Bytes::from_static(b"x"),
             };
-            assert!(batches.push(publication).is_none());
+            assert!(batches.push(publication, 1 << 20).is_none());
         }
         assert_eq!(
             batches.take(&Topic::trusted("a")).unwrap().messages.len(),

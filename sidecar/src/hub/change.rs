@@ -153,7 +153,7 @@ impl Hub {
                 self.insert(interest, Entry::new(announcement));
             }
             if let Some(entry) = self.entry(interest) {
-                request.unsettled += usize::from(matches!(entry.phase, Phase::Asking(_)));
+                request.unsettled += usize::from(entry.is_asking());
                 entry.pending.insert(number, entry.held.len());
             }
         }
@@ -190,7 +190,7 @@ impl Hub {
         if !entry.awaits(settled.announcement) {
             return;
         }
-        let was_asking = matches!(entry.phase, Phase::Asking(_));
+        let was_asking = entry.is_asking();
         match settled.outcome {
             Outcome::Away => entry.phase = Phase::Away(settled.announcement),
             Outcome::Live(head) => entry.confirm(head),

@@ -60,10 +60,20 @@ pub struct Settled {
 pub enum Outcome {
     /// It is away, keeps the interest, and the outcome is told again when it is back.
     Away,
-    /// What is published from now on arrives. The topic's head; None for a pattern.
+    /// What is published from now on arrives. The topic's head; None for a pattern, whose outcome is
+    /// told behind everything that arrived before the backplane confirmed it.
     Live(Option<Position>),
     /// It will not.
     Refused,
+}
+
+/// Why a reactor did not take a command.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// It has ended: it holds no session.
+    Ended,
+    /// There is no room. Hands the command back.
+    Full(Command),
 }
 
 /// The way to one reactor, whatever runs on it.
@@ -71,11 +81,11 @@ pub trait Inbox: Send + Sync + 'static {
     /// Queues a command that weighs `bytes`.
     ///
     /// # Errors
-    /// Hands the command back when there is no room, or when the reactor has ended.
-    fn command(&self, command: Command, bytes: usize) -> Result<(), Command>;
+    /// [`NotTaken`] when there is no room, or the reactor has ended.
+    fn command(&self, command: Command, bytes: usize) -> Result<(), NotTaken>;
 
-    /// Queues a command whatever the bound: for the few that must not be lost.
-    fn urge(&self, command: Command);
+    /// Queues a command that weighs `bytes` whatever the bound: for the few that must not be lost.
+    fn urge(&self, command: Command, bytes: usize);
 
     /// Ends when there is room again.
     fn room(&self) -> crate::backplane::BoxFuture<()>;

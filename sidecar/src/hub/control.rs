@@ -68,6 +68,8 @@ pub enum Reply {
     Connections(Vec<ConnectionInfo>),
     /// To `Disconnect`, `Send` and `Topic`: sessions closed, sent to, subscribed.
     Count(u64),
+    /// A reactor had no room for the question, and the others do not make up for it.
+    Full,
     /// To `Topics`: names and subscribers, the largest first.
     Topics(Vec<(String, u64)>),
     /// The question was not understood.
@@ -84,11 +86,46 @@ impl Question {
         }
     }
 
+    /// What it weighs in a reactor's inbox, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Connection { id } => id.len(),
+                Self::Connections { user, .. } => user.as_ref().map_or(0, String::len),
+                Self::Disconnect { target, reason, .. } => target.bytes() + reason.len(),
+                Self::Send { id, envelope } => id.len() + envelope.len(),
+                Self::Topic { name } => name.len(),
+                Self::Topics { prefix, .. } => prefix.len(),
+            }
+    }
+
+    /// Whether no other reactor can add anything to this reply: it is about one session, which was found.
+    pub(super) fn is_answered_by(&self, reply: &Reply) -> bool {
+        let is_of_one = matches!(
+            self,
+            Self::Connection { .. }
+                | Self::Send { .. }
+                | Self::Disconnect {
+                    target: Target::Connection(_),
+                    ..
+                }
+        );
+        is_of_one && *reply != self.nothing()
+    }
+
     /// How many entries a listing may have.
     pub(super) fn limit(&self) -> usize {
         match self {
             Self::Connections { limit, .. } | Self::Topics { limit, .. } => *limit,
             _ => usize::MAX,
+        }
+    }
+}
+
+impl Target {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Connection(text) | Self::User(text) => text.len(),
         }
     }
 }

@@ -30,13 +30,18 @@ impl Hub {
         }
         self.patterns.each_match_mut(&publication.topic, |entry| {
             wanted |= !entry.subscribers.is_empty();
-            held += entry.hold(&publication);
+            // A pattern begins where the backplane confirms it. What comes before that comes because
+            // somebody has the topic by name, and may end before the pattern begins.
+            if !entry.is_asking() {
+                held += entry.hold(&publication);
+            }
         });
         if held > 0 {
             self.held_bytes += held;
             self.bound_held(&publication.topic, out);
         }
-        if wanted && let Some(large) = self.batches.push(publication) {
+        let outbound_bytes = self.settings.limits.outbound_bytes as usize;
+        if wanted && let Some(large) = self.batches.push(publication, outbound_bytes) {
             self.push(large, out);
         }
     }

@@ -82,6 +82,11 @@ impl Entry {
         self.subscribers.is_empty() && self.pending.is_empty()
     }
 
+    /// Whether the backplane has not answered yet.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.phase, Phase::Asking(_))
+    }
+
     /// Whether the announcement is the one that is not settled.
     pub(super) fn awaits(&self, announcement: u64) -> bool {
         matches!(self.phase, Phase::Asking(number) | Phase::Away(number) if number == announcement)

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::command::Leave;
 use super::control::{self, Question, Reply, Target};
-use super::{ConnectionId, ConnectionInfo, Gathered, Router, TopicInfo, Who, interest};
-use crate::backplane::{Backplane, Error, NodeId, Position, Publish, To};
+use super::{ConnectionId, ConnectionInfo, Error, Gathered, Router, TopicInfo, Who, interest};
+use crate::backplane::{self, Backplane, NodeId, Position, Publish, To};
 use crate::topic::Topic;
 
 /// Topics that a reactor lists beyond those asked for. A topic with fewer subscribers in some reactor
@@ -54,7 +54,7 @@ impl Fleet {
         topic: Topic,
         envelope: Bytes,
         key: Option<String>,
-    ) -> Result<Option<Position>, Error> {
+    ) -> Result<Option<Position>, backplane::Error> {
         let policy = self.router.settings().policies.of(&topic);
         self.backplane
             .publish(Publish {
@@ -71,7 +71,8 @@ impl Fleet {
     /// Sends an envelope to one session. The value says whether it was there.
     ///
     /// # Errors
-    /// [`Error::Away`] when another pod holds it and cannot be asked.
+    /// [`Error::Full`] when the pod that holds it has no room for the call; [`Error::Backplane`] when that is
+    /// another pod and cannot be asked.
     pub async fn send(&self, to: ConnectionId, envelope: Bytes) -> Result<Gathered<bool>, Error> {
         let node = to.node();
         let question = Question::Send {
@@ -85,7 +86,8 @@ impl Fleet {
     /// Closes sessions with a code and a reason. The value counts them.
     ///
     /// # Errors
-    /// [`Error::Away`] when other pods cannot be asked.
+    /// [`Error::Full`] when the pod that holds the one session has no room for the call;
+    /// [`Error::Backplane`] when other pods cannot be asked.
     pub async fn disconnect(
         &self,
         who: Who,
@@ -111,7 +113,7 @@ impl Fleet {
     /// Up to `limit` sessions, of one user or of all.
     ///
     /// # Errors
-    /// [`Error::Away`] when other pods cannot be asked.
+    /// [`Error::Backplane`] when other pods cannot be asked.
     pub async fn connections(
         &self,
         user: Option<String>,
@@ -124,7 +126,8 @@ impl Fleet {
     /// One session.
     ///
     /// # Errors
-    /// [`Error::Away`] when another pod holds it and cannot be asked.
+    /// [`Error::Full`] when the pod that holds it has no room for the call; [`Error::Backplane`] when that is
+    /// another pod and cannot be asked.
     pub async fn connection(
         &self,
         id: ConnectionId,
@@ -139,7 +142,7 @@ impl Fleet {
     /// not asked for.
     ///
     /// # Errors
-    /// [`Error::Away`] when other pods cannot be asked.
+    /// [`Error::Backplane`] when other pods cannot be asked.
     pub async fn topics(
         &self,
         prefix: &str,
@@ -165,7 +168,7 @@ impl Fleet {
     /// One topic, with its head.
     ///
     /// # Errors
-    /// [`Error::Away`] when other pods cannot be asked.
+    /// [`Error::Backplane`] when other pods cannot be asked.
     pub async fn topic(&self, topic: &Topic) -> Result<Gathered<TopicInfo>, Error> {
         let question = Question::Topic {
             name: topic.to_string(),
@@ -216,20 +219,37 @@ impl Fleet {
 
     /// Asks one pod. This one is asked without the backplane, so that it answers while that is away.
     async fn ask_node(&self, node: NodeId, question: Question) -> Result<Gathered<Reply>, Error> {
-        if node == *self.router.node() {
-            return Ok(Gathered {
+        let gathered = if node == *self.router.node() {
+            Gathered {
                 value: self.router.ask(question).await,
                 missing: Vec::new(),
-            });
+            }
+        } else {
+            let (gathered, full) = self.ask(To::Node(node.clone()), question).await?;
+            if !full.is_empty() {
+                return Err(Error::Full(node));
+            }
+            gathered
+        };
+        match gathered.value {
+            Reply::Full => Err(Error::Full(node)),
+            _ => Ok(gathered),
         }
-        self.ask(To::Node(node), question).await
     }
 
+    /// Asks all pods. One without room for the question is missing like one that does not answer.
     async fn ask_all(&self, question: Question) -> Result<Gathered<Reply>, Error> {
-        self.ask(To::All, question).await
+        let (mut gathered, full) = self.ask(To::All, question).await?;
+        gathered.missing.extend(full);
+        Ok(gathered)
     }
 
-    async fn ask(&self, to: To, question: Question) -> Result<Gathered<Reply>, Error> {
+    /// The answers, and the pods that had no room for the question.
+    async fn ask(
+        &self,
+        to: To,
+        question: Question,
+    ) -> Result<(Gathered<Reply>, Vec<NodeId>), Error> {
         let timeout = self.router.settings().fleet_timeout;
         let request = control::encode(&question);
         let replies = self.backplane.control(to, request, timeout).await?;
@@ -237,16 +257,22 @@ impl Fleet {
             value: question.nothing(),
             missing: replies.missing,
         };
+        let mut full = Vec::new();
         for (node, reply) in replies.answered {
-            let joined = control::decode::<Reply>(&reply)
-                .and_then(|reply| gathered.value.clone().join(reply, question.limit()));
+            let reply = control::decode::<Reply>(&reply);
+            if reply == Some(Reply::Full) {
+                full.push(node);
+                continue;
+            }
+            let joined =
+                reply.and_then(|reply| gathered.value.clone().join(reply, question.limit()));
             match joined {
                 Some(value) => gathered.value = value,
                 // A pod of another release that does not know the question.
                 None => gathered.missing.push(node),
             }
         }
-        Ok(gathered)
+        Ok((gathered, full))
     }
 }
 

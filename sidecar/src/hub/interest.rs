@@ -5,7 +5,6 @@
 //! interest, dropping a topic never races with wanting it again; because it takes all that waits, ten
 //! thousand clients that come at once cost a few calls.
 
-use std::mem;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -203,6 +202,17 @@ pub(super) async fn keep(
     }
 }
 
+/// Keeps what is still wanted, once for each reactor, in its order.
+fn keep_wanted(wants: &mut Vec<Want>, table: &Table) {
+    let mut kept = HashSet::new();
+    // The newest announcement is the one that its reactor waits for.
+    wants.reverse();
+    wants.retain(|want| {
+        table.has(&want.interest) && kept.insert((want.reactor, want.interest.clone()))
+    });
+    wants.reverse();
+}
+
 fn take(call: Call, wants: &mut Vec<Want>, drops: &mut Vec<Interest>) {
     match call {
         Call::Drop { interests } => drops.extend(interests),
@@ -235,18 +245,12 @@ impl<U: Upstream> Keeper<U> {
         }
     }
 
-    /// Keeps of what the backplane could not take what is still wanted, once for each reactor: clients
-    /// that change their minds during a long outage must not grow the list.
+    /// Clients that change their minds during a long outage must not grow the list of what the backplane
+    /// could not take.
     fn forget_unwanted(&mut self) {
-        let mut away = mem::take(&mut self.away);
-        let mut kept = HashSet::new();
-        // The newest announcement is the one that its reactor waits for.
-        away.reverse();
-        away.retain(|want| {
-            self.is_wanted(&want.interest) && kept.insert((want.reactor, want.interest.clone()))
-        });
-        away.reverse();
-        self.away = away;
+        let table = &self.shared.table;
+        let table = table.read().unwrap_or_else(PoisonError::into_inner);
+        keep_wanted(&mut self.away, &table);
     }
 
     async fn subscribe(&mut self, mut wants: Vec<Want>) {
@@ -285,7 +289,8 @@ impl<U: Upstream> Keeper<U> {
         }
         for (reactor, settled) in self.shared.reactors().iter().zip(settled) {
             if !settled.is_empty() {
-                reactor.inbox.urge(Command::Settled(settled));
+                let bytes = settled.len() * size_of::<Settled>();
+                reactor.inbox.urge(Command::Settled(settled), bytes);
             }
         }
     }
@@ -328,5 +333,44 @@ impl<U: Upstream> Keeper<U> {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .has(interest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_waits_for_the_backplane_only_the_newest_that_is_wanted_is_kept() {
+        let interest = |name: &str| Interest::Topic(Topic::trusted(name));
+        let mut table = Table::default();
+        for (name, reactor) in [("a", 0), ("a", 1), ("b", 0), ("gone", 0)] {
+            table.add(&interest(name), reactor);
+        }
+        table.remove(&interest("gone"), 0);
+        let mut wants: Vec<Want> = [("a", 0), ("gone", 0), ("a", 1), ("b", 0), ("a", 0)]
+            .into_iter()
+            .cycle()
+            .take(5_000)
+            .zip(1..)
+            .map(|((name, reactor), announcement)| Want {
+                reactor,
+                interest: interest(name),
+                announcement,
+            })
+            .collect();
+        keep_wanted(&mut wants, &table);
+        let kept: Vec<_> = wants
+            .iter()
+            .map(|want| (want.interest.clone(), want.reactor, want.announcement))
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                (interest("a"), 1, 4_998),
+                (interest("b"), 0, 4_999),
+                (interest("a"), 0, 5_000)
+            ]
+        );
     }
 }

@@ -119,8 +119,9 @@ impl Hub {
         self.deliver_held(key, held.into_iter().filter(is_new).collect(), out);
     }
 
-    /// A pending pattern becomes live. A pattern has no head: all that was held is after its
-    /// announcement, and is for it unless the session has the topic another way or may not have it.
+    /// A pending pattern becomes live. A pattern has no head, but its confirmation came behind all that
+    /// was published before: what was held since is for it unless the session has the topic another way
+    /// or may not have it.
     fn join_pattern(
         &mut self,
         key: SessionKey,

@@ -214,9 +214,10 @@ impl Hub {
                     session: key,
                     first: 0,
                 };
-                out.fan_out(fanout, &[receiver]);
-                self.metrics.deliveries.inc();
-                Reply::Count(1)
+                // None when it was the one too many, or the session is closing.
+                let queued = out.fan_out(fanout, &[receiver]);
+                self.metrics.deliveries.inc_by(queued);
+                Reply::Count(queued)
             }
             Question::Topic { name } => {
                 let entry = self.topics.get(name.as_str());

@@ -18,6 +18,8 @@ pub struct Metrics {
     pub(super) refused: IntCounterVec,
     /// Times that a delivery waited for a reactor with a full inbox.
     pub(super) waits: IntCounter,
+    /// Questions that a reactor with a full inbox did not take.
+    pub(super) questions_refused: IntCounter,
 }
 
 impl Metrics {
@@ -42,7 +44,7 @@ impl Metrics {
             ),
             deliveries: counter(
                 "wse_deliveries_total",
-                "Messages queued for subscribed sessions, less those dropped for them",
+                "Messages queued for sessions; those that were replaced before they were sent are also in wse_slow_consumer_drops_total",
             ),
             missing: counter(
                 "wse_publications_missed_total",
@@ -56,6 +58,10 @@ impl Metrics {
             waits: counter(
                 "wse_delivery_waits_total",
                 "Times that the backplane's reader waited for a reactor with a full inbox",
+            ),
+            questions_refused: counter(
+                "wse_questions_refused_total",
+                "Messages to one connection and questions about connections that a reactor with a full inbox did not take",
             ),
         }
     }

@@ -25,6 +25,7 @@ mod command;
 mod control;
 mod deliver;
 mod entry;
+mod error;
 mod fleet;
 mod interest;
 mod join;
@@ -46,8 +47,9 @@ use crate::backplane::{NodeId, Position};
 use crate::topic::Topic;
 
 pub use self::change::Change;
-pub use self::command::{Announce, Command, Inbox, Leave, Outcome, Settled};
+pub use self::command::{Announce, Command, Inbox, Leave, NotTaken, Outcome, Settled};
 pub use self::control::{Question, Reply, Target};
+pub use self::error::Error;
 pub use self::fleet::Fleet;
 pub use self::local::{Hub, Profile};
 pub use self::metrics::Metrics;
@@ -136,6 +138,6 @@ pub struct TopicInfo {
 pub struct Gathered<T> {
     /// The parts together.
     pub value: T,
-    /// Pods that did not answer in time: the value lacks theirs.
+    /// Pods that did not answer in time, or had no room for the question: the value lacks theirs.
     pub missing: Vec<NodeId>,
 }

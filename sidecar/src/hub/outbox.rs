@@ -126,8 +126,8 @@ pub trait Outbox {
     /// Tells a session what its change came to.
     fn acknowledge(&mut self, session: SessionKey, encoding: Encoding, ack: &Ack);
 
-    /// Queues messages for many sessions; gives how many were queued in all, less those dropped for
-    /// them.
+    /// Queues messages for many sessions; gives how many were queued in all. Older ones that they took
+    /// the place of were queued too.
     fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]) -> u64;
 
     /// Closes a session.

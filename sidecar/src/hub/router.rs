@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Announce, Command, Inbox, Leave};
+use super::command::{Announce, Command, Inbox, Leave, NotTaken};
 use super::control::{self, Question, Reply};
 use super::interest::{Call, MOST_REACTORS, Table};
 use super::metrics::Metrics;
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     reactors: OnceLock<Vec<Reactor>>,
     /// Told to reactors that are attached after the backplane has joined.
     is_degraded: AtomicBool,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
 /// One reactor, from outside.
@@ -127,22 +127,35 @@ impl Router {
     /// Asks every reactor of this pod and puts the answers together.
     pub(super) async fn ask(&self, question: Question) -> Reply {
         let question = Arc::new(question);
-        let reactors = self.0.reactors().iter();
-        let asked = reactors.map(|reactor| {
+        let bytes = question.bytes();
+        let mut asked = Vec::new();
+        let mut is_full = false;
+        for reactor in self.0.reactors() {
             let (answer, answered) = oneshot::channel();
-            reactor.inbox.urge(Command::Ask {
+            let ask = Command::Ask {
                 question: Arc::clone(&question),
                 answer,
-            });
-            answered
-        });
+            };
+            match reactor.inbox.command(ask, bytes) {
+                Ok(()) => asked.push(answered),
+                // It holds no session.
+                Err(NotTaken::Ended) => {}
+                Err(NotTaken::Full(_)) => is_full = true,
+            }
+        }
         let mut all = question.nothing();
-        for answered in asked.collect::<Vec<_>>() {
-            // A reactor that has ended holds no session.
+        for answered in asked {
+            // A reactor that has ended meanwhile holds no session any more.
             let Ok(reply) = answered.await else {
                 continue;
             };
             all = all.join(reply, question.limit()).unwrap_or(Reply::Unknown);
+        }
+        if is_full {
+            self.0.metrics.questions_refused.inc();
+            if !question.is_answered_by(&all) {
+                return Reply::Full;
+            }
         }
         all
     }
@@ -155,7 +168,8 @@ impl Shared {
 
     fn urge_all(&self, command: impl Fn() -> Command) {
         for reactor in self.reactors() {
-            reactor.inbox.urge(command());
+            // A few of these wait at most.
+            reactor.inbox.urge(command(), 0);
         }
     }
 
@@ -183,15 +197,18 @@ impl Shared {
                 bytes += publication.payload.len() + PUBLICATION_BYTES;
                 chunk.push(publication);
             }
-            let Err(refused) = reactor.inbox.command(Command::Publications(chunk), bytes) else {
-                continue;
+            let chunk = Command::Publications(chunk);
+            let chunk = match reactor.inbox.command(chunk, bytes) {
+                Ok(()) => continue,
+                Err(NotTaken::Ended) => return,
+                Err(NotTaken::Full(chunk)) => chunk,
             };
             self.metrics.waits.inc();
             reactor.inbox.room().await;
-            // Half of the inbox is free now. What does not fit even so is larger than that, or the
-            // reactor has ended: the one must go in, the other drops it.
-            if let Err(refused) = reactor.inbox.command(refused, bytes) {
-                reactor.inbox.urge(refused);
+            // Half of the inbox is free now. What does not fit even so is larger than that, or questions
+            // have taken the room: it must go in, and it counts.
+            if let Err(NotTaken::Full(chunk)) = reactor.inbox.command(chunk, bytes) {
+                reactor.inbox.urge(chunk, bytes);
             }
         }
     }

@@ -76,15 +76,15 @@ impl Outbox for Delivery<'_> {
         for receiver in receivers {
             span.first = receiver.first;
             let messages = end - receiver.first;
-            let dropped = match self.cx.push(id_of(receiver.session), &span, overflow) {
-                Pushed::Queued => 0,
-                Pushed::Dropped(dropped) => dropped,
-                Pushed::Closed => messages,
+            let (more, dropped) = match self.cx.push(id_of(receiver.session), &span, overflow) {
+                Pushed::Queued => (messages, 0),
+                Pushed::Replaced(older) => (messages, older),
+                Pushed::Dropped(_) | Pushed::Closed => (0, messages),
                 // Over or closing already: nobody slow.
-                Pushed::Gone => continue,
+                Pushed::Gone => (0, 0),
             };
             self.tally.slow_dropped(dropped);
-            queued += u64::from(messages.saturating_sub(dropped));
+            queued += u64::from(more);
         }
         queued
     }

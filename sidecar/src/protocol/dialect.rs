@@ -187,11 +187,16 @@ impl Handler for Dialect {
         }
     }
 
-    fn close(&mut self, id: SessionId, state: State, closed: Closed, _: &mut Context) {
+    /// From here on the hub does not have it: it is in no list, and what is sent to it is not said to
+    /// have been delivered, however long the client takes to answer the Close frame.
+    fn closing(&mut self, id: SessionId, _: &mut Context) {
+        self.hub.close(key_of(id));
+    }
+
+    fn close(&mut self, _: SessionId, state: State, closed: Closed, _: &mut Context) {
         if state.0.is_some() {
             self.tally.closed(closed);
         }
-        self.hub.close(key_of(id));
     }
 
     fn command(&mut self, command: Command, sessions: &mut Sessions<State>, cx: &mut Context) {
@@ -267,12 +272,10 @@ impl Effects for Live<'_> {
 
     fn close(&mut self, code: u16, reason: &str) {
         self.delivery.cx.close(self.id, code, reason);
-        self.hub.close(key_of(self.id));
     }
 
     fn abort(&mut self) {
         self.delivery.cx.abort(self.id);
-        self.hub.close(key_of(self.id));
     }
 
     fn change(&mut self, change: Change) {

@@ -9,7 +9,7 @@ use super::metrics::Metrics;
 use crate::backplane::BoxFuture;
 use crate::config::Limits;
 use crate::edge::{Arrival, Reception};
-use crate::hub::{self, Command, Hub, Inbox, Router, Shown};
+use crate::hub::{self, Command, Hub, Inbox, NotTaken, Router, Shown};
 use crate::reactor::{self, Handle, Options};
 
 /// The reactors of this pod. Arriving clients go to the one with fewest sessions.
@@ -128,12 +128,16 @@ fn options(number: usize, limits: &Limits) -> Options {
 struct Door(Handle<Dialect>);
 
 impl Inbox for Door {
-    fn command(&self, command: Command, bytes: usize) -> Result<(), Command> {
-        self.0.command(command, bytes).map_err(|full| full.0)
+    fn command(&self, command: Command, bytes: usize) -> Result<(), NotTaken> {
+        let taken = self.0.command(command, bytes);
+        taken.map_err(|refused| match refused {
+            reactor::NotTaken::Ended => NotTaken::Ended,
+            reactor::NotTaken::Full(command) => NotTaken::Full(command),
+        })
     }
 
-    fn urge(&self, command: Command) {
-        self.0.urge(command);
+    fn urge(&self, command: Command, bytes: usize) {
+        self.0.urge(command, bytes);
     }
 
     fn room(&self) -> BoxFuture<()> {

@@ -53,12 +53,14 @@ pub enum Overflow {
 pub enum Pushed {
     /// The session was closed for it.
     Closed,
-    /// This many frames were dropped: those pushed, or the older ones that they replaced.
+    /// It was not queued; this many frames were pushed.
     Dropped(u32),
     /// There is no such session any more, or it is closing.
     Gone,
     /// All is queued.
     Queued,
+    /// All is queued, in the place of this many older frames.
+    Replaced(u32),
 }
 
 impl Context {

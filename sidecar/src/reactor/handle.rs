@@ -20,8 +20,9 @@ pub struct Options {
     pub message_bytes: usize,
     /// Bytes of unfinished messages over all sessions; above it the largest is closed with 1009.
     pub partial_bytes: usize,
-    /// Bound of one session's outbound queue. Replies in place may go past it by the 64 KiB of one
-    /// read and one message, because reading stops at half of it.
+    /// Bound of one session's outbound queue. One that is at most half full takes the next push however
+    /// large it is, so that a large message does not close a client that keeps up. Replies in place may go
+    /// past it by the 64 KiB of one read and one message, because reading stops at half of it.
     pub outbound_bytes: usize,
     /// Bound of the commands that wait, in the bytes that their senders named.
     pub inbox_bytes: usize,
@@ -42,10 +43,15 @@ impl Default for Options {
     }
 }
 
-/// Why a command was not taken: more bytes are waiting than [`Options::inbox_bytes`] allows, or the
-/// reactor has ended. Hands the command back.
-#[derive(Debug)]
-pub struct Full<T>(pub T);
+/// Why a command was not taken.
+#[derive(Debug, Eq, PartialEq)]
+pub enum NotTaken<T> {
+    /// The reactor has ended.
+    Ended,
+    /// More bytes would wait than [`Options::inbox_bytes`] allows; one that is larger than that is taken
+    /// when nothing waits. Hands the command back.
+    Full(T),
+}
 
 /// Talks to one reactor from any thread. Cheap to clone.
 pub struct Handle<H: Handler> {
@@ -78,15 +84,16 @@ impl<H: Handler> Handle<H> {
     /// Queues a command that weighs `bytes`, and wakes the loop.
     ///
     /// # Errors
-    /// [`Full`] when the inbox has no room.
-    pub fn command(&self, command: H::Command, bytes: usize) -> Result<(), Full<H::Command>> {
+    /// [`NotTaken`] when the inbox has no room, or the reactor has ended.
+    pub fn command(&self, command: H::Command, bytes: usize) -> Result<(), NotTaken<H::Command>> {
         self.inbox.command(command, bytes, true)
     }
 
-    /// Queues a command whatever the bound: for the few that must not be lost.
-    pub fn urge(&self, command: H::Command) {
+    /// Queues a command that weighs `bytes` whatever the bound: for the few that must not be lost. What
+    /// comes behind it within the bound has so much less room.
+    pub fn urge(&self, command: H::Command, bytes: usize) {
         // Only a reactor that has ended refuses, and there is nobody left to obey.
-        let _ = self.inbox.command(command, 0, false);
+        let _ = self.inbox.command(command, bytes, false);
     }
 
     /// Ends when at least half of the inbox is free.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::Socket;
 use super::counters::Published;
-use super::handle::{Full, Options};
+use super::handle::{NotTaken, Options};
 
 /// What other threads say to a loop.
 #[derive(Debug)]
@@ -77,11 +77,21 @@ impl<A, C> Inbox<A, C> {
     }
 
     /// Takes a command of this weight, within the bound if there is one to keep.
-    pub(super) fn command(&self, command: C, bytes: usize, bounded: bool) -> Result<(), Full<C>> {
+    pub(super) fn command(
+        &self,
+        command: C,
+        bytes: usize,
+        bounded: bool,
+    ) -> Result<(), NotTaken<C>> {
         let mut waiting = self.lock();
-        let total = self.bytes.load(Ordering::Relaxed).saturating_add(bytes);
-        if waiting.ended || (bounded && total > self.bound.load(Ordering::Relaxed)) {
-            return Err(Full(command));
+        let before = self.bytes.load(Ordering::Relaxed);
+        let total = before.saturating_add(bytes);
+        if waiting.ended {
+            return Err(NotTaken::Ended);
+        }
+        // An empty inbox takes anything, or what is larger than the bound would never be taken.
+        if bounded && before > 0 && total > self.bound.load(Ordering::Relaxed) {
+            return Err(NotTaken::Full(command));
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         waiting.items.push_back(Item::Command(command, bytes));

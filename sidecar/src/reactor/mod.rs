@@ -31,7 +31,7 @@ mod wheel;
 pub use self::block::{Block, BlockBuilder, Span};
 pub use self::context::{Context, Overflow, Pushed};
 pub use self::counters::Counters;
-pub use self::handle::{Full, Handle, Options, spawn};
+pub use self::handle::{Handle, NotTaken, Options, spawn};
 pub use self::sessions::Sessions;
 pub use crate::wire::Kind;
 
@@ -125,6 +125,10 @@ pub trait Handler: Sized + 'static {
 
     /// The session's outbound queue is empty again.
     fn resume(&mut self, _id: SessionId, _session: &mut Self::Session, _cx: &mut Context) {}
+
+    /// The session is closing, whoever began it: nothing more goes to it, no message comes from it, and
+    /// it is out of [`Sessions`]. Told before the next command; [`Handler::close`] follows.
+    fn closing(&mut self, _id: SessionId, _cx: &mut Context) {}
 
     /// The session is over; its id means nothing any more.
     fn close(&mut self, id: SessionId, session: Self::Session, closed: Closed, cx: &mut Context);

@@ -100,10 +100,10 @@ impl Queue {
         }
     }
 
-    /// Whether this many bytes more stay within the bound. An empty queue takes anything: whoever has
-    /// read everything is not slow, however large the next block is.
+    /// Whether this many bytes more may be queued: when they stay within the bound, or at most half of
+    /// it is taken. Whoever has read that much is not slow, however large the next block is.
     pub(super) fn has_room(&self, more: usize, bound: usize) -> bool {
-        self.bytes == 0 || self.bytes + more <= bound
+        self.bytes <= bound / 2 || self.bytes + more <= bound
     }
 
     /// Appends shared frames if they fit, or does what the policy says. [`Pushed::Closed`] asks the
@@ -128,7 +128,7 @@ impl Queue {
             Overflow::LatestWins { key } if self.bytes - freed + added <= bound => {
                 self.replace(key, freed);
                 self.push_shared(span.clone(), Some(key), added);
-                (Pushed::Dropped(replaced), frames, replaced)
+                (Pushed::Replaced(replaced), frames, replaced)
             }
             Overflow::DropNewest | Overflow::LatestWins { .. } => {
                 (Pushed::Dropped(frames), 0, frames)

@@ -74,11 +74,14 @@ impl<S> Sessions<S> {
         self.live += 1;
     }
 
-    pub(super) fn set_closing(&mut self, id: SessionId) {
-        if let Some(slot) = self.slot(id).filter(|slot| !slot.closing) {
-            slot.closing = true;
-            self.live -= 1;
-        }
+    /// False when it was closing already, or is over.
+    pub(super) fn set_closing(&mut self, id: SessionId) -> bool {
+        let Some(slot) = self.slot(id).filter(|slot| !slot.closing) else {
+            return false;
+        };
+        slot.closing = true;
+        self.live -= 1;
+        true
     }
 
     pub(super) fn remove(&mut self, id: SessionId) -> Option<S> {
@@ -105,8 +108,8 @@ mod tests {
         sessions.insert(id(2, 2), 'b');
         assert_eq!(sessions.len(), 2);
         assert_eq!(sessions.get_mut(id(2, 1)), None);
-        sessions.set_closing(id(0, 1));
-        sessions.set_closing(id(0, 1));
+        assert!(sessions.set_closing(id(0, 1)));
+        assert!(!sessions.set_closing(id(0, 1)));
         assert_eq!(sessions.get_mut(id(0, 1)), None);
         assert_eq!(sessions.len(), 1);
         assert_eq!(

@@ -69,9 +69,12 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
+    /// Takes the sessions that are closing out of sight, and tells the handler.
     pub(super) fn hide_closing(&mut self) {
-        for id in self.cx.closing.drain(..) {
-            self.sessions.set_closing(id);
+        while let Some(id) = self.cx.closing.pop() {
+            if self.sessions.set_closing(id) {
+                self.handler.closing(id, &mut self.cx);
+            }
         }
     }
 }

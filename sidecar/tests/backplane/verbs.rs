@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::task::JoinSet;
 use wse_sidecar::backplane::{Error, Position, Publish, State, To};
@@ -134,6 +135,60 @@ async fn patterns_and_topics_together_deliver_once() {
     assert_eq!(both.log.len(), 152);
     assert_eq!(pattern.log.len(), 101);
     both.log.is_in_order();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pattern_has_no_hole_while_a_name_that_it_matches_comes_and_goes() {
+    let server = Server::start().await;
+    let config = config(server.url());
+    let publisher = Arc::new(Pod::join(&config, "a").await);
+    let pod = Pod::join(&config, "b").await;
+    pod.subscribe_pattern("chat.*").await;
+    let publishing = tokio::spawn(async move {
+        for number in 0..2_000 {
+            let topic = if number % 4 == 0 { "chat.b" } else { "chat.a" };
+            publisher.publish(topic, "x").await.unwrap();
+        }
+    });
+    let mut rounds = 0;
+    while !publishing.is_finished() {
+        pod.subscribe("chat.a").await;
+        // Another pattern, so that the firehoses' interest changes as well.
+        pod.subscribe_pattern("*.b").await;
+        pod.backplane.unsubscribe(vec![by_name("chat.a")]).await;
+        pod.backplane.unsubscribe(vec![by_pattern("*.b")]).await;
+        rounds += 1;
+    }
+    assert!(rounds > 1);
+    publishing.await.unwrap();
+    pod.received(2_000).await;
+    pod.log.is_in_order();
+    assert_eq!(pod.log.payloads("chat.a").len(), 1_500);
+    assert_eq!(pod.log.len(), 2_000);
+}
+
+#[tokio::test]
+async fn a_pattern_is_answered_behind_what_arrived_before() {
+    let server = Server::start().await;
+    let pod = Arc::new(Pod::join(&config(server.url()), "a").await);
+    pod.subscribe("chat.a").await;
+    pod.log.shut.store(true, Ordering::SeqCst);
+    for number in 0..10 {
+        pod.publish("chat.a", &number.to_string()).await.unwrap();
+    }
+    let answered = tokio::spawn({
+        let pod = Arc::clone(&pod);
+        async move {
+            pod.subscribe_pattern("chat.*").await;
+            pod.log.len()
+        }
+    });
+    until("the first waits for the sink", || pod.log.waited() > 0).await;
+    // The request behind it is answered: a topic has a head, and waits for nobody.
+    pod.subscribe("chat.b").await;
+    pod.log.shut.store(false, Ordering::SeqCst);
+    assert_eq!(answered.await.unwrap(), 10);
+    pod.log.is_in_order();
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 use wse_sidecar::config::{Config, Limits};
-use wse_sidecar::hub;
+use wse_sidecar::hub::{self, ConnectionId, Who};
+use wse_sidecar::protocol;
 
 use crate::client::Client;
 use crate::pod::Pod;
@@ -103,4 +104,43 @@ async fn a_quiet_client_survives_a_reload_that_shortens_idleness() {
     pod.gateway
         .reload(Arc::new(hub::Settings::new(&config).unwrap()));
     assert_eq!(client.json().await["t"], "ping");
+}
+
+/// A session that is being closed because it does not read lives on until it takes the Close frame, or
+/// for some seconds. For backends it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_consumer_that_is_being_closed_is_gone_for_backends() {
+    let config = Config {
+        limits: Limits {
+            outbound_bytes: 64 << 10,
+            ..Limits::default()
+        },
+        ..Config::default()
+    };
+    let pod = Pod::start(&config).await;
+    let mut client = Client::ready(&pod, "").await;
+    client.subscribe(&["chat.1"]).await;
+    let listed = pod.fleet.connections(None, 10).await.unwrap().value;
+    let id = ConnectionId::parse(&listed[0].id).unwrap();
+    let message = format!(r#"{{"t":"note","p":"{}"}}"#, "x".repeat(32 << 10));
+    let envelope = protocol::envelope::prepare(message.as_bytes(), 64).unwrap();
+    let send = || async {
+        let sent = pod.fleet.send(id.clone(), envelope.clone()).await;
+        sent.unwrap().value
+    };
+    // It reads nothing: the one too many is not said to have been sent.
+    while send().await {}
+    assert_eq!(pod.fleet.sessions(), 1, "the client has not gone yet");
+    assert!(!send().await);
+    let listed = pod.fleet.connections(None, 10).await.unwrap().value;
+    assert!(listed.is_empty(), "{listed:?}");
+    let topics = pod.fleet.topics("", 10).await.unwrap().value;
+    assert!(topics.is_empty(), "{topics:?}");
+    let deliveries = pod.counter("wse_deliveries_total", "");
+    pod.publish("chat.1", 1).await;
+    let ended = pod
+        .fleet
+        .disconnect(Who::Connection(id.clone()), 4403, String::new());
+    assert_eq!(ended.await.unwrap().value, 0);
+    assert_eq!(pod.counter("wse_deliveries_total", ""), deliveries);
 }

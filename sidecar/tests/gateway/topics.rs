@@ -1,8 +1,12 @@
 //! Subscriptions and publications.
 
+use std::time::Duration;
+
 use serde_json::json;
 use wse_sidecar::backplane::Position;
-use wse_sidecar::config::{Config, Limits};
+use wse_sidecar::config::{
+    Config, Durability, History, Limits, SlowConsumer, TopicPolicy, WhenAway,
+};
 use wse_sidecar::topic::Topic;
 
 use crate::client::Client;
@@ -158,4 +162,65 @@ async fn a_client_that_does_not_read_is_closed_with_4508_and_the_others_go_on() 
     }
     quick.nothing_came().await;
     assert_eq!(slow.closed().await.0, 4508);
+}
+
+/// What a client that did not read lacks is counted, message by message: with both policies that leave
+/// it connected, what it got and what was dropped for it are all that was published.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_consumer_does_not_get_is_counted() {
+    let policy = |pattern: &str, slow_consumer| TopicPolicy {
+        pattern: pattern.into(),
+        slow_consumer,
+        history: History::default(),
+        durability: Durability::default(),
+        when_away: WhenAway::default(),
+    };
+    for slow_consumer in [SlowConsumer::DropNewest, SlowConsumer::LatestWins] {
+        let is_latest = slow_consumer == SlowConsumer::LatestWins;
+        let config = Config {
+            limits: Limits {
+                outbound_bytes: 1 << 20,
+                ..Limits::default()
+            },
+            topics: vec![policy("big", slow_consumer)],
+            ..Config::default()
+        };
+        let pod = Pod::start(&config).await;
+        let mut client = Client::ready(&pod, "").await;
+        client.subscribe(&["big"]).await;
+        let padding = "x".repeat(1 << 17);
+        let topic = Topic::parse("big", 255).unwrap();
+        let received = || pod.counter("wse_publications_received_total", "");
+        let dropped = || pod.counter("wse_slow_consumer_drops_total", "");
+        let mut published = 0_u32;
+        while dropped() < 20.0 {
+            let message = format!(r#"{{"c":"U","t":"note","p":{published},"x":"{padding}"}}"#);
+            let sent = pod.fleet.publish(topic.clone(), message.into(), None);
+            sent.await.unwrap();
+            published += 1;
+            assert!(published < 2_000, "it never became slow");
+        }
+        while received() < f64::from(published) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        client
+            .send(r#"{"c":"WSE","t":"ping","p":{"timestamp":7}}"#)
+            .await;
+        let mut got = Vec::new();
+        loop {
+            let message = client.json().await;
+            if message["t"] != "note" {
+                break;
+            }
+            got.push(message["p"].as_u64().unwrap());
+        }
+        assert!(got.is_sorted_by(|one, next| one < next), "{got:?}");
+        let last = u64::from(published) - 1;
+        // With `DropNewest` it may or may not have found room.
+        assert!(!is_latest || got.last() == Some(&last), "{got:?}");
+        let lacks = f64::from(published) - got.len() as f64;
+        assert_eq!(dropped(), lacks, "{slow_consumer:?}");
+        let queued = got.len() as f64 + if is_latest { lacks } else { 0.0 };
+        assert_eq!(pod.counter("wse_deliveries_total", ""), queued);
+    }
 }

@@ -222,7 +222,7 @@ async fn a_publish_that_is_held_at_the_exit_is_answered() {
     let mut gateway = Gateway::start(|config| {
         let url = format!("redis://127.0.0.1:{nowhere}");
         config["cluster"] = json!("default/chat");
-        config["backplane"] = json!({"Redis": {"url": url, "holdMillis": 3_000}});
+        config["backplane"] = json!({"Redis": {"url": url, "holdMillis": 600_000}});
     })
     .await;
     let body = json!({"topic": "chat.a", "message": {"t": "note"}}).to_string();

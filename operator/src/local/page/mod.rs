@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::ask::Ask;
+use crate::ask::Ask;
 use crate::plan::{Condition, Observation, Plan, PodState};
 
 /// The page.

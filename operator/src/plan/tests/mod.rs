@@ -1,11 +1,15 @@
 //! Tables of single passes, and properties over simulated fleets.
 
 mod passes;
+mod revisions;
+mod rollouts;
 mod simulated;
+mod world;
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::*;
@@ -121,41 +125,6 @@ fn an_empty_memory_holds_scale_in_for_one_window() {
     let end = at(SCALE_IN_WINDOW.as_secs());
     let (plan, _) = plan(&subject(&spec), &observation, &memory, end);
     assert_eq!(plan.actions, [drain("b")]);
-}
-
-#[test]
-fn only_what_a_process_cannot_change_makes_another_revision() {
-    let change = |pointer: &str, value: serde_json::Value| {
-        let mut spec = serde_json::to_value(spec(2)).unwrap();
-        let (parent, name) = pointer.rsplit_once('/').unwrap();
-        spec.pointer_mut(parent).unwrap()[name] = value;
-        serde_json::from_value::<WseClusterSpec>(spec).unwrap()
-    };
-    let before = wanted(&spec(2));
-    for (pointer, value) in [
-        ("/scaling/replicas", json!(5)),
-        ("/capacity/tier", json!("Maximum")),
-        ("/auth/issuers", json!(["other"])),
-        ("/auth/keys/0/algorithm", json!("HS512")),
-        ("/limits/messageBytes", json!(1)),
-        (
-            "/topics",
-            json!([{"pattern": "a.*", "slowConsumer": "DropNewest"}]),
-        ),
-        ("/drain/windowSeconds", json!(1)),
-        ("/api/keys/0/secretKeyRef/key", json!("other")),
-        ("/log", json!("debug")),
-    ] {
-        assert_eq!(wanted(&change(pointer, value)), before, "{pointer}");
-    }
-    for (pointer, value) in [
-        ("/backplane/redis/url", json!("redis://other:6379")),
-        ("/backplane", json!({})),
-    ] {
-        assert_ne!(wanted(&change(pointer, value)), before, "{pointer}");
-    }
-    // A release that computes another name for the same thing would replace every pod.
-    assert_eq!(before, "cfd032a03de78841");
 }
 
 #[test]

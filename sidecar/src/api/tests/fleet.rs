@@ -71,3 +71,15 @@ async fn what_was_not_found_is_certain_only_when_all_have_answered() {
     let list = pod.get("/connections").await.body;
     assert_eq!(list, json!({"connections": [], "missing": ["pod-2"]}));
 }
+
+#[tokio::test]
+async fn a_pod_without_room_is_told_apart_from_one_that_does_not_answer() {
+    let pod = pod();
+    pod.fake.script.lock().unwrap().full = Some(NodeId::new("pod-2"));
+    let messages = format!("/connections/{ID}/messages");
+    let answer = pod.post(&messages, r#"{"message":{}}"#).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.code(), "NODE_FULL");
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert!(answer.body.to_string().contains("pod-2"));
+}

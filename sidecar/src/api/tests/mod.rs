@@ -15,8 +15,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
-use crate::backplane::{BoxFuture, Error, Position};
-use crate::hub::{ConnectionId, ConnectionInfo, Gathered, TopicInfo, Who};
+use crate::backplane::{self, BoxFuture, Position};
+use crate::hub::{ConnectionId, ConnectionInfo, Error, Gathered, TopicInfo, Who};
 use crate::topic::Topic;
 
 const ID: &str = "pod-1.00000000000000000000000000000000";
@@ -28,6 +28,8 @@ struct Script {
     position: Option<Position>,
     missing: Vec<NodeId>,
     connection: Option<ConnectionInfo>,
+    /// A pod without room for questions.
+    full: Option<NodeId>,
 }
 
 #[derive(Default)]
@@ -43,8 +45,14 @@ impl Fake {
     }
 
     fn gathered<T: Send + 'static>(&self, value: T) -> BoxFuture<Result<Gathered<T>, Error>> {
-        let missing = self.script.lock().unwrap().missing.clone();
-        Box::pin(async move { Ok(Gathered { value, missing }) })
+        let script = self.script.lock().unwrap();
+        let (missing, full) = (script.missing.clone(), script.full.clone());
+        Box::pin(async move {
+            match full {
+                Some(node) => Err(Error::Full(node)),
+                None => Ok(Gathered { value, missing }),
+            }
+        })
     }
 }
 
@@ -54,13 +62,13 @@ impl Calls for Fake {
         topic: Topic,
         envelope: Bytes,
         key: Option<String>,
-    ) -> BoxFuture<Result<Option<Position>, Error>> {
+    ) -> BoxFuture<Result<Option<Position>, backplane::Error>> {
         let envelope = String::from_utf8(envelope.to_vec()).unwrap();
         self.note(format!("publish {topic} {envelope} {key:?}"));
         let mut script = self.script.lock().unwrap();
         if script.fails_on == Some(topic.as_str()) {
             script.fails_on = None;
-            return Box::pin(async { Err(Error::Away("connection refused".into())) });
+            return Box::pin(async { Err(backplane::Error::Away("connection refused".into())) });
         }
         let mut offsets = self.offsets.lock().unwrap();
         let offset = offsets.entry(topic).or_default();

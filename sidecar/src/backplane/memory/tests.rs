@@ -68,9 +68,12 @@ fn interest(topic: &str) -> Interest {
 #[tokio::test(start_paused = true)]
 async fn a_publication_reaches_those_who_want_it_once() {
     let (memory, keeper) = join();
-    let head = memory.subscribe(&[interest("a"), interest("b")])[0].unwrap();
+    let head = memory.subscribe(&[interest("a"), interest("b")]).await[0].unwrap();
     let pattern = Interest::Pattern(Pattern::parse("a*", 9).unwrap());
-    assert_eq!(memory.subscribe(std::slice::from_ref(&pattern)), [None]);
+    assert_eq!(
+        memory.subscribe(std::slice::from_ref(&pattern)).await,
+        [None]
+    );
     for topic in ["a", "ab", "c", "a"] {
         memory.publish(publish(topic, "x")).await.unwrap();
     }
@@ -89,7 +92,7 @@ async fn a_publication_reaches_those_who_want_it_once() {
 #[tokio::test(start_paused = true)]
 async fn a_full_sink_makes_publishers_wait() {
     let (memory, keeper) = join();
-    memory.subscribe(&[interest("a")]);
+    memory.subscribe(&[interest("a")]).await;
     keeper.shut.store(true, Ordering::SeqCst);
     let total = ROOM + 2 * BATCH + 10;
     let publisher = tokio::spawn({
@@ -114,9 +117,37 @@ async fn a_full_sink_makes_publishers_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pattern_is_answered_behind_what_was_published_before() {
+    let (memory, keeper) = join();
+    memory.subscribe(&[interest("a")]).await;
+    keeper.shut.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        memory.publish(publish("a", "x")).await.unwrap();
+    }
+    let answered = tokio::spawn({
+        let memory = memory.clone();
+        async move {
+            let pattern = Interest::Pattern(Pattern::parse("*", 9).unwrap());
+            memory.subscribe(&[pattern]).await
+        }
+    });
+    tokio::time::sleep(WAIT).await;
+    assert!(!answered.is_finished());
+    memory.subscribe(&[interest("b")]).await;
+
+    keeper.shut.store(false, Ordering::SeqCst);
+    keeper.opened.notify_one();
+    assert_eq!(answered.await.unwrap(), [None]);
+    assert_eq!(keeper.taken.lock().unwrap().len(), 3);
+    memory.leave().await;
+    let pattern = Interest::Pattern(Pattern::parse("b*", 9).unwrap());
+    assert_eq!(memory.subscribe(&[pattern]).await, [None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_is_bounded_in_bytes_and_a_publisher_waits_only_for_a_time() {
     let (memory, keeper) = join();
-    memory.subscribe(&[interest("a")]);
+    memory.subscribe(&[interest("a")]).await;
     keeper.shut.store(true, Ordering::SeqCst);
     let large = Bytes::from(vec![b'x'; 1 << 20]);
     let mut taken = 0;
@@ -146,13 +177,13 @@ async fn topics_that_were_only_subscribed_to_leave_nothing_behind() {
     let (memory, keeper) = join();
     for number in 0..100 {
         let name = format!("t{number}");
-        memory.subscribe(&[interest(&name)]);
+        memory.subscribe(&[interest(&name)]).await;
         memory.unsubscribe(&[interest(&name)]);
     }
     assert!(memory.0.lock().streams.is_empty());
 
     let topic = Topic::trusted("a");
-    let head = memory.subscribe(&[interest("a")])[0].unwrap();
+    let head = memory.subscribe(&[interest("a")]).await[0].unwrap();
     assert_eq!(memory.read(&topic, Some(head), 9).head, head);
     memory.unsubscribe(&[interest("a")]);
     assert!(memory.read(&topic, Some(head), 9).complete);
@@ -163,7 +194,7 @@ async fn topics_that_were_only_subscribed_to_leave_nothing_behind() {
 
     // A topic that was forgotten begins in another epoch.
     tokio::time::sleep(Duration::from_secs(3700)).await;
-    let next = memory.subscribe(&[interest("a")])[0].unwrap();
+    let next = memory.subscribe(&[interest("a")]).await[0].unwrap();
     assert_eq!((next.offset, next.epoch != head.epoch), (0, true));
     memory.publish(publish("a", "y")).await.unwrap();
     memory.leave().await;
@@ -219,7 +250,7 @@ async fn the_past_is_bounded_by_number_and_time() {
 #[tokio::test(start_paused = true)]
 async fn a_key_publishes_once_within_the_history_s_time() {
     let (memory, keeper) = join();
-    memory.subscribe(&[interest("a")]);
+    memory.subscribe(&[interest("a")]).await;
     let keyed = || Publish {
         idempotency_key: Some("k".to_owned()),
         ..publish("a", "x")

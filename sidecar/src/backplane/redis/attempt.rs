@@ -35,7 +35,7 @@ pub(super) enum Answer {
 }
 
 impl Core {
-    /// One call of the script. Before `deadline` it runs, or never.
+    /// One call of the script. Before `deadline` it runs, or not at all.
     pub(super) async fn attempt(
         &self,
         session: &Session,

@@ -8,7 +8,7 @@ use super::attempt::seen_arguments;
 use super::read::unexpected;
 use super::reader::Reader;
 use super::session::{Clock, Fault, Session};
-use super::tracker::Verdict;
+use super::tracker::{Tracker, Verdict};
 use super::{Core, PARTITION_LIFE_MILLIS, fresh_epoch};
 use crate::backplane::Position;
 use crate::topic::Topic;
@@ -115,10 +115,7 @@ impl Reader<'_> {
             );
         }
         for topic in &partition.topics {
-            let by_name = self.routes.topics.get(topic);
-            if by_name.is_some_and(|tracker| tracker.has_delivered())
-                || !self.routes.patterns.matches(topic)
-            {
+            if !self.routes.patterns.matches(topic) {
                 continue;
             }
             match self.fill_by_place(topic, after.offset, head).await {
@@ -170,7 +167,15 @@ impl Reader<'_> {
             _ => after,
         };
         let (mut from, reaches) = self.core.since(self.session, topic, after).await?;
-        if !reaches {
+        // A topic that is subscribed by name too keeps its own count, and is read from there: its next
+        // arrival by name, which would show the same gap, may never come.
+        let own = self.routes.topics.get(topic);
+        let own = own.filter(|own| own.has_delivered());
+        let named = own.and_then(Tracker::position);
+        let named = named.filter(|named| named.epoch == from.epoch);
+        if let Some(named) = named {
+            from = named;
+        } else if !reaches {
             self.lose(1, topic);
         }
         loop {
@@ -182,7 +187,7 @@ impl Reader<'_> {
             let count = kept.entries.len();
             for (publication, at, place) in kept.entries {
                 from = at;
-                if place <= after {
+                if place <= after && named.is_none() {
                     continue;
                 }
                 if place > until.offset {
@@ -193,9 +198,12 @@ impl Reader<'_> {
                     ..until
                 };
                 self.routes.caught_up.insert(topic.clone(), place);
-                // A topic that is subscribed by name too keeps its own count.
-                let tracker = self.routes.topics.get_mut(topic);
-                let twice = tracker.is_some_and(|own| own.offer(at) == Verdict::Duplicate);
+                let own = self.routes.topics.get_mut(topic);
+                let (lost, twice) = own.map_or((0, false), |own| {
+                    let lost = own.give_up_before(at);
+                    (lost, own.offer(at) == Verdict::Duplicate)
+                });
+                self.lose(lost, topic);
                 if !twice {
                     self.core.metrics.gaps_filled.inc();
                     self.put(publication);

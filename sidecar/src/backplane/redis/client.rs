@@ -17,7 +17,7 @@ use crate::backplane::Error;
 use crate::config;
 
 /// Time for one connection to come up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One connection, or one for each node of a cluster. Commands of many callers are pipelined. Cheap
 /// to clone.

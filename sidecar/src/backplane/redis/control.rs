@@ -1,5 +1,6 @@
 //! The verb control: a request on the channel of one pod or of all, replies on the channel of the
-//! pod that asked. Big-endian: version u8, kind u8, request's number u64, end of its time in ms of
+//! pod that asked. The same way a pod tells all that it reads, and those that read answer; neither has
+//! a number, an end or a body. Big-endian: version u8, kind u8, request's number u64, end of its time in ms of
 //! the server's clock u64, length of the sender's name u16, name, body.
 
 use std::future::Future;
@@ -30,6 +31,10 @@ pub(super) struct Pending(Mutex<HashMap<u64, ReplySender>>);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
+    /// The sender has caught up, after a start or an outage.
+    Arrival,
+    /// The sender had caught up when it heard of an arrival.
+    Presence,
     Reply,
     Request,
 }
@@ -136,6 +141,16 @@ impl Core {
             if letter.from == self.node {
                 continue;
             }
+            if let Kind::Arrival | Kind::Presence = letter.kind {
+                self.heard(&letter.from);
+                if letter.kind == Kind::Arrival {
+                    let channel = self.keys.to_node(&letter.from);
+                    let presence = Letter::of(Kind::Presence, &self.node);
+                    // It waits for nobody any longer than that, if this fails.
+                    let _ = self.send(session, channel, &presence).await;
+                }
+                continue;
+            }
             let late = |clock: super::session::Clock| clock.at(Instant::now()) > letter.ends_millis;
             if session.clock(0).is_some_and(late) {
                 self.metrics.control("dropped");
@@ -163,6 +178,12 @@ impl Core {
                 drop(room);
             });
         }
+    }
+
+    /// Tells every pod that this one has caught up.
+    pub(super) async fn announce(&self, session: &Session) -> Result<(), Fault> {
+        let arrival = Letter::of(Kind::Arrival, &self.node);
+        self.send(session, self.keys.all_nodes(), &arrival).await
     }
 
     fn ask_self(&self, request: Bytes, deadline: Instant) -> impl Future<Output = Replies> + use<> {
@@ -215,11 +236,24 @@ impl Drop for Waiting<'_> {
 }
 
 impl Letter {
+    /// One that only says who sent it.
+    fn of(kind: Kind, from: &NodeId) -> Self {
+        Self {
+            kind,
+            number: 0,
+            ends_millis: u64::MAX,
+            from: from.clone(),
+            body: Bytes::new(),
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let name = self.from.as_str().as_bytes();
         let mut bytes = Vec::with_capacity(20 + name.len() + self.body.len());
         bytes.put_u8(VERSION);
         bytes.put_u8(match self.kind {
+            Kind::Arrival => 2,
+            Kind::Presence => 3,
             Kind::Reply => 1,
             Kind::Request => 0,
         });
@@ -238,6 +272,8 @@ impl Letter {
         let kind = match bytes.get_u8() {
             0 => Kind::Request,
             1 => Kind::Reply,
+            2 => Kind::Arrival,
+            3 => Kind::Presence,
             _ => return None,
         };
         let (number, ends_millis) = (bytes.get_u64(), bytes.get_u64());
@@ -265,7 +301,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_written_is_read(
-            asks: bool,
+            kind in prop_oneof![
+                Just(Kind::Arrival),
+                Just(Kind::Presence),
+                Just(Kind::Reply),
+                Just(Kind::Request),
+            ],
             number: u64,
             ends_millis: u64,
             name in "[a-z0-9-]{1,30}",
@@ -273,7 +314,7 @@ mod tests {
             cut in any::<proptest::sample::Index>(),
         ) {
             let letter = Letter {
-                kind: if asks { Kind::Request } else { Kind::Reply },
+                kind,
                 number,
                 ends_millis,
                 from: NodeId::new(&name),

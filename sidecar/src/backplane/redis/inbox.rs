@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::keys::{Channel, Keys};
 use super::message::Message;
+use super::subscriptions::HeadsSender;
 use crate::backplane::{Metrics, Position};
 use crate::topic::{Pattern, Topic};
 
@@ -37,6 +38,9 @@ pub(super) enum Event {
     JoinedFirehoses(Vec<Position>),
     DropTopic(Topic),
     DropPattern(Pattern),
+    /// A call that asked for a pattern is to be answered, once what lies before this is with the sink:
+    /// a pattern has no head that would tell what came before it.
+    Answer(HeadsSender, Vec<Option<Position>>),
     /// A message, its channel and partition, and what it counts against the bound.
     Message(Message, Channel, u16),
     /// What came after this was thrown away, until the reader takes note.

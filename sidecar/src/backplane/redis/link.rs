@@ -6,21 +6,27 @@ use std::time::Duration;
 
 use redis::{PushInfo, RedisResult};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::Core;
 use super::inbox::{Event, Inbox, Outlet};
 use super::reader::{Reader, Routes};
+use super::roll_call::RollCall;
 use super::session::{Fault, Session};
 use super::subscriptions::{Request, Subscriptions, Wanted};
+use super::{Access, Core};
 use crate::backplane::{Interest, State};
 
-/// First and longest pause between attempts to connect; each is drawn from its upper half.
+/// First and longest pause between attempts to connect; each is drawn from its upper half. After an
+/// outage publishes wait for a pod that is in its longest.
 const PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Time for the connections to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A clock whose reading took longer than this is not believed over an earlier reading: it looks slow
+/// by as much.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Time for what the server had sent to be read when a session ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -47,6 +53,7 @@ impl Link {
     /// Runs until every handle of the backplane is gone.
     pub(super) async fn run(mut self) {
         let mut pause = PAUSE;
+        let mut told = String::new();
         self.core.sink.state(State::Degraded);
         loop {
             let opened = timeout(CONNECT_TIMEOUT, open(&self.core));
@@ -57,7 +64,10 @@ impl Link {
                 Ok(Ok((session, inbox, outlet))) => {
                     match self.session(&session, inbox, outlet).await {
                         Err(Abandoned) => return,
-                        Ok(true) => pause = PAUSE,
+                        Ok(true) => {
+                            pause = PAUSE;
+                            told.clear();
+                        }
                         Ok(false) => {}
                     }
                     "the connection was lost".to_owned()
@@ -67,7 +77,10 @@ impl Link {
             };
             let jitter = 0.5 + fastrand::f64() / 2.0;
             let wait = pause.mul_f64(jitter);
-            tracing::warn!(error, ?wait, "Redis is away; connecting again");
+            if error != told {
+                tracing::warn!(error, "Redis is away; connecting again until it is back");
+                told = error;
+            }
             if self.wanted.while_away(sleep(wait)).await.is_none() {
                 return;
             }
@@ -115,7 +128,12 @@ impl Link {
                 while subscriptions.join_changed(&mut self.wanted).await? {}
                 connected = true;
                 core.connected(session);
-                Ok::<_, Fault>(subscriptions.serve(&mut self.wanted).await.is_none())
+                tokio::select! {
+                    served = subscriptions.serve(&mut self.wanted) => {
+                        Ok::<_, Fault>(served.is_none())
+                    }
+                    never = core.settle(session) => match never {},
+                }
             };
             tokio::select! {
                 served = work => matches!(served, Ok(true)),
@@ -150,13 +168,20 @@ impl Link {
 impl Core {
     fn connected(&self, session: &Arc<Session>) {
         tracing::info!("connected to the fleet");
-        self.session.send_replace(Some(Arc::clone(session)));
+        let session = Arc::clone(session);
+        let complete = self.roll_call.borrow().is_complete();
+        self.admit(if complete {
+            Access::Open(session)
+        } else {
+            Access::Settling(session)
+        });
         self.metrics.connected.set(1);
         self.sink.state(State::Connected);
     }
 
     fn disconnected(&self) {
-        self.session.send_replace(None);
+        self.roll_call.send_modify(RollCall::lost);
+        self.admit(Access::Away);
         self.metrics.connected.set(0);
         self.sink.state(State::Degraded);
     }
@@ -189,11 +214,18 @@ impl Core {
 
     /// Renews what ends by itself, and reads the partitions' clocks again.
     async fn renew(&self, session: &Session) -> Result<(), Fault> {
-        self.nodes(session, true).await?;
+        let nodes = self.nodes(session, true).await?.into_iter();
+        let nodes = nodes.map(|node| node.id);
+        let others = nodes.filter(|node| *node != self.node).collect();
+        self.roll_call
+            .send_if_modified(|roll_call| roll_call.leases(others));
         let mut clocks = Vec::with_capacity(self.windows.len());
         for k in self.keys.partitions() {
             let seen = self.seen.partition(k);
-            clocks.push(self.partition(session, k, seen, false).await?.clock);
+            let asked = Instant::now();
+            let clock = self.partition(session, k, seen, false).await?.clock;
+            let before = session.clock(k).filter(|_| asked.elapsed() > LATE);
+            clocks.push(before.unwrap_or(clock));
         }
         session.set_clocks(clocks);
         Ok(())

@@ -2,7 +2,8 @@
 //! subscriptions and, through the sink, what the fleet published. It knows nothing of the hub.
 //!
 //! - `client`: a single server or a cluster, chosen in one place; `session`: one connected spell.
-//! - `link`: the task that connects, catches up, runs a session, and starts again when it ends.
+//! - `link`: the task that connects, catches up, runs a session, and starts again when it ends;
+//!   `roll_call`: which other pods are waited for after an outage.
 //! - `publish`, `attempt`, `window`: one script call a publish; `read`, `control`, `nodes`: the other
 //!   verbs.
 //! - `subscriptions`: what is asked for, joined in batches; `inbox` -> `reader`: what arrives, put in
@@ -14,7 +15,8 @@
 //! Redis loses it before they do. *Away*, *Refused*: it did not run. *Uncertain*: the connection was
 //! lost with the publish in Redis's hands, and until its time was over nothing could tell whether it
 //! ran. In no case does it run after the answer: every call carries a deadline in the server's own
-//! clock, so one that waited in a socket's buffer, or in a server that was stopped, does nothing.
+//! clock, so one that waited in a socket's buffer, or in a server that was stopped, does nothing, and
+//! is made again when the fleet is back.
 //! While there is time, a lost connection is no answer: the call is repeated with the same place in
 //! the publisher's window (see `window`), so it runs once. It is not repeated to a server that has
 //! lost its data in between: whether the first call ran there is then unknown.
@@ -35,6 +37,7 @@ mod nodes;
 mod publish;
 mod read;
 mod reader;
+mod roll_call;
 mod script;
 mod seen;
 mod session;
@@ -53,6 +56,7 @@ use self::client::Address;
 use self::control::Pending;
 use self::keys::Keys;
 use self::link::Link;
+use self::roll_call::RollCall;
 use self::script::Scripts;
 use self::seen::Seen;
 use self::session::Session;
@@ -60,6 +64,9 @@ use self::subscriptions::Request;
 use self::window::Window;
 use super::{Error, Interest, Metrics, NodeId, Position, Sink, State};
 use crate::config::RedisBackplane;
+
+/// Time for publishes under way when this pod leaves: longer than what Redis has in hand may take.
+const LAST_PUBLISHES: Duration = publish::ATTEMPT.saturating_add(Duration::from_millis(500));
 
 /// Requests for interest that may wait for the one before.
 const REQUESTS: usize = 1024;
@@ -102,8 +109,21 @@ struct Core {
     held_bytes: AtomicUsize,
     /// Control requests that wait for replies.
     pending: Pending,
-    /// The session that publishes may use. None: degraded.
-    session: watch::Sender<Option<Arc<Session>>>,
+    /// Other pods, and which of them are not back from an outage.
+    roll_call: watch::Sender<RollCall>,
+    access: watch::Sender<Access>,
+}
+
+/// Whether publishes may go out. Every publish under way watches it.
+#[derive(Clone)]
+enum Access {
+    /// Redis cannot be reached.
+    Away,
+    /// This pod leaves the fleet: nothing waits any more.
+    Left,
+    Open(Arc<Session>),
+    /// Redis is back, but other pods may not be: what can wait waits for them.
+    Settling(Arc<Session>),
 }
 
 impl Redis {
@@ -128,7 +148,8 @@ impl Redis {
             instance: format!("{:016x}", fastrand::u64(..)),
             held_bytes: AtomicUsize::new(0),
             pending: Pending::default(),
-            session: watch::Sender::new(None),
+            roll_call: watch::Sender::default(),
+            access: watch::Sender::new(Access::Away),
             scripts: Scripts::new(),
             config: config.clone(),
             node,
@@ -167,21 +188,25 @@ impl Redis {
     }
 
     pub(super) fn state(&self) -> State {
-        match *self.core.session.borrow() {
+        match self.core.access.borrow().session() {
             Some(_) => State::Connected,
             None => State::Degraded,
         }
     }
 
     pub(super) async fn leave(&self) {
-        if let Ok(session) = self.core.session() {
+        let session = self.core.session();
+        self.core.admit(Access::Left);
+        // Those that wait end now; what Redis has in hand ends with its answer, or when it cannot run
+        // any more.
+        let _ = tokio::time::timeout(LAST_PUBLISHES, self.core.access.closed()).await;
+        if let Ok(session) = session {
             let lease = self.core.give_up_lease(&session);
             // The lease ends by itself if this fails.
             let _ = tokio::time::timeout(Duration::from_secs(2), lease).await;
             session.close();
         }
         self.link.abort();
-        self.core.session.send_replace(None);
         self.core.metrics.connected.set(0);
     }
 }
@@ -189,8 +214,23 @@ impl Redis {
 impl Core {
     /// The session in use.
     fn session(&self) -> Result<Arc<Session>, Error> {
-        let session = self.session.borrow().clone();
-        session.ok_or_else(|| Error::Away("Redis cannot be reached".to_owned()))
+        let access = self.access.borrow();
+        match &*access {
+            Access::Open(session) | Access::Settling(session) => Ok(Arc::clone(session)),
+            Access::Away => Err(Error::Away("Redis cannot be reached".to_owned())),
+            Access::Left => Err(left()),
+        }
+    }
+
+    /// Changes what publishes may do, for good when this pod leaves.
+    fn admit(&self, next: Access) {
+        self.access.send_if_modified(|access| {
+            let goes_on = !matches!(access, Access::Left);
+            if goes_on {
+                *access = next;
+            }
+            goes_on
+        });
     }
 
     /// How long an unanswered question to Redis may take before the connection counts as dead.
@@ -201,6 +241,15 @@ impl Core {
 
     fn lease(&self) -> Duration {
         Duration::from_secs(self.config.lease_seconds)
+    }
+}
+
+impl Access {
+    fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Away | Self::Left => None,
+            Self::Open(session) | Self::Settling(session) => Some(session),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::attempt::{Answer, Done};
 use super::session::{Fault, Session};
-use super::{Core, Redis, left};
+use super::{Access, Core, Redis, left};
 use crate::backplane::{Error, Position, Publication, Publish};
 use crate::config::WhenAway;
 
@@ -19,6 +19,11 @@ const GRACE: Duration = Duration::from_millis(250);
 
 /// A publish has at least this long while Redis is there, however short publishes are held.
 const LEAST_TIME: Duration = Duration::from_secs(1);
+
+/// A call that Redis has not begun after this time is not carried out: what waits in the sockets of a
+/// server that was stopped must not all run when it goes on, before other pods are back to hear it. A
+/// call that only came late is made again.
+pub(super) const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// Larger payloads are refused: the server would close the connection of everybody over one of 512
 /// MiB, and disconnects subscribers over 32 MB, who then read it from the history.
@@ -69,36 +74,48 @@ impl Core {
         }
         let hold = Duration::from_millis(self.config.hold_millis);
         let (held_until, deadline) = (begun + hold, begun + hold.max(LEAST_TIME));
+        // Waiting for other pods leaves time to publish: it must not end in a refusal.
+        let settles_until = begun + hold * 3 / 4;
         let k = self.keys.partition(&publish.topic);
-        let mut sessions = self.session.subscribe();
+        let mut access = self.access.subscribe();
         let mut place = None;
         // The partition's epoch when the publish was first in Redis's hands with its fate unknown.
         let mut in_hand: Option<u32> = None;
+        // Until when it may still run there.
+        let mut runs_until = begun;
         let mut reason = "Redis cannot be reached".to_owned();
         loop {
             let give_up = async |error: Error| {
                 if in_hand.is_none() {
                     return Err(error);
                 }
-                // A call that waits somewhere may still run until then, and must not after the answer.
-                sleep_until(deadline).await;
+                // It must not after the answer.
+                sleep_until(runs_until).await;
                 Err(Error::Uncertain)
             };
-            let present = sessions.borrow_and_update().clone();
-            let session = match present {
-                Some(session) => session,
-                None if publish.when_away == WhenAway::Local && in_hand.is_none() => {
+            let now = access.borrow_and_update().clone();
+            let session = match now {
+                Access::Open(session) => session,
+                Access::Settling(session) => {
+                    let held = self.hold(&publish);
+                    let waits = publish.when_away == WhenAway::Hold && !held.is_too_much();
+                    if waits && timeout_at(settles_until, access.changed()).await.is_ok() {
+                        continue;
+                    }
+                    session
+                }
+                Access::Left => return give_up(left()).await,
+                Access::Away if publish.when_away == WhenAway::Local && in_hand.is_none() => {
                     return Ok(self.deliver_here(publish).await);
                 }
-                None => {
+                Access::Away => {
                     let held = self.hold(&publish);
                     if held.is_too_much() && in_hand.is_none() {
                         let why = "too many publishes wait for Redis";
                         return Err(Error::Away(why.to_owned()));
                     }
-                    match timeout_at(held_until, next(&mut sessions)).await {
-                        Ok(Some(())) => continue,
-                        Ok(None) => return give_up(left()).await,
+                    match timeout_at(held_until, access.changed()).await {
+                        Ok(_) => continue,
                         Err(_) => return give_up(Error::Away(reason)).await,
                     }
                 }
@@ -110,39 +127,46 @@ impl Core {
                     return Err(Error::Away(why.to_owned()));
                 };
                 place = Some(free);
+                // That may have taken its time.
+                if access.has_changed().unwrap_or(true) {
+                    continue;
+                }
             }
             let place = place.as_ref().expect("taken just before");
-            let attempt = self.attempt(&session, &publish, k, place, in_hand, deadline);
+            let until = deadline.min(Instant::now() + ATTEMPT);
+            let attempt = self.attempt(&session, &publish, k, place, in_hand, until);
             let before = self.seen.partition(k).map(|seen| seen.epoch);
             let answer = tokio::select! {
                 biased;
-                answer = timeout_at(deadline + GRACE, attempt) => answer,
-                () = session.closed() => Ok(Answer::Fault(Fault::Lost)),
+                answer = timeout_at(deadline + GRACE, attempt) => answer.ok(),
+                () = session.closed() => Some(Answer::Fault(Fault::Lost)),
+                () = left_and_after(until + GRACE, &mut access) => None,
             };
             match answer {
-                Ok(Answer::Done(done)) => return Ok(done),
-                // Its clock jumped; it will be read again.
-                Ok(Answer::Expired) if Instant::now() + RETRY < deadline => sleep(RETRY).await,
-                Ok(Answer::Expired) => return Err(Error::Away(reason)),
-                Ok(Answer::Unreplicated) => return Err(Error::Unreplicated),
-                Ok(Answer::Unsure) | Err(_) => return Err(Error::Uncertain),
-                Ok(Answer::Fault(Fault::Refused(reason))) => {
+                Some(Answer::Done(done)) => return Ok(done),
+                // It came late, or the clock jumped, which will be read again.
+                Some(Answer::Expired) if Instant::now() + RETRY < deadline => sleep(RETRY).await,
+                Some(Answer::Expired) => return Err(Error::Away(reason)),
+                Some(Answer::Unreplicated) => return Err(Error::Unreplicated),
+                Some(Answer::Unsure) | None => return Err(Error::Uncertain),
+                Some(Answer::Fault(Fault::Refused(reason))) => {
                     return give_up(Error::Refused(reason)).await;
                 }
-                Ok(Answer::Fault(Fault::Later(why))) => {
+                Some(Answer::Fault(Fault::Later(why))) => {
                     if Instant::now() + RETRY >= deadline {
                         return give_up(Error::Away(why)).await;
                     }
                     reason = why;
                     sleep(RETRY).await;
                 }
-                Ok(Answer::Fault(Fault::Lost)) => {
+                Some(Answer::Fault(Fault::Lost)) => {
                     session.close();
                     in_hand = in_hand.or(before).or(Some(0));
+                    runs_until = until;
                     // The link takes the session away; what is left of it is no use.
-                    let gone = sessions.wait_for(|present| {
+                    let gone = access.wait_for(|now| {
                         let other = |present: &Arc<Session>| !Arc::ptr_eq(present, &session);
-                        present.as_ref().is_none_or(other)
+                        now.session().is_none_or(other)
                     });
                     match timeout_at(deadline + GRACE, gone).await {
                         Ok(Ok(_)) => {}
@@ -194,7 +218,11 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Waits for a session. None when there will be none.
-async fn next(sessions: &mut watch::Receiver<Option<Arc<Session>>>) -> Option<()> {
-    sessions.wait_for(Option::is_some).await.ok().map(|_| ())
+/// Ends when this pod leaves the fleet, and not before `when`.
+async fn left_and_after(when: Instant, access: &mut watch::Receiver<Access>) {
+    // The sender lives as long as the publish.
+    let _ = access
+        .wait_for(|access| matches!(access, Access::Left))
+        .await;
+    sleep_until(when).await;
 }

@@ -121,6 +121,10 @@ impl<'a> Reader<'a> {
                         self.inbox.take_again();
                         let _ = self.catch_up().await;
                     }
+                    Event::Answer(reply, heads) => {
+                        self.flush().await;
+                        let _ = reply.send(Ok(heads));
+                    }
                     Event::AddPattern(pattern) => {
                         self.routes.patterns.add(pattern);
                     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::auth::{Grants, Identity};
 use crate::backplane::Interest;
 use crate::config::{Config, Limits};
@@ -25,6 +27,8 @@ pub(super) enum Event {
 pub(super) struct Recorder {
     pub(super) logs: BTreeMap<u64, Vec<Event>>,
     pub(super) ended: Vec<(u64, String)>,
+    /// Bytes of the messages of each push.
+    pub(super) pushes: Vec<usize>,
     /// Whether the last acknowledgement said degraded.
     pub(super) degraded: bool,
     /// Why the topics of the last acknowledgement failed.
@@ -54,6 +58,8 @@ impl Outbox for Recorder {
     }
 
     fn fan_out(&mut self, fanout: Fanout<'_>, receivers: &[Receiver]) -> u64 {
+        self.pushes
+            .push(fanout.messages.iter().map(Bytes::len).sum());
         let mut queued = 0;
         for receiver in receivers {
             assert!((receiver.first as usize) < fanout.messages.len());

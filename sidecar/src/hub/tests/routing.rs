@@ -1,7 +1,7 @@
 //! The router between fakes of the backplane and of the reactors.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::fakes::settings;
-use crate::backplane::{BoxFuture, Error, Interest, NodeId, Position, Publication, Sink, State};
-use crate::config::Limits;
+use crate::backplane::{
+    self, Backplane, BoxFuture, Interest, NodeId, Position, Publication, Sink, State,
+};
+use crate::config::{self, Limits};
 use crate::hub::interest::{Upstream, keep};
 use crate::hub::*;
 use crate::topic::{Pattern, Topic};
@@ -20,22 +22,32 @@ use crate::topic::{Pattern, Topic};
 #[derive(Default)]
 struct Door {
     commands: Mutex<Vec<Command>>,
+    /// What the commands taken weigh.
+    bytes: AtomicUsize,
     is_full: AtomicBool,
+    has_ended: AtomicBool,
     room: Notify,
 }
 
 struct Way(Arc<Door>);
 
 impl Inbox for Way {
-    fn command(&self, command: Command, _: usize) -> Result<(), Command> {
-        if self.0.is_full.load(Ordering::SeqCst) {
-            return Err(command);
+    fn command(&self, command: Command, bytes: usize) -> Result<(), NotTaken> {
+        if self.0.has_ended.load(Ordering::SeqCst) {
+            return Err(NotTaken::Ended);
         }
-        self.urge(command);
+        if self.0.is_full.load(Ordering::SeqCst) {
+            return Err(NotTaken::Full(command));
+        }
+        self.urge(command, bytes);
         Ok(())
     }
 
-    fn urge(&self, command: Command) {
+    fn urge(&self, command: Command, bytes: usize) {
+        if self.0.has_ended.load(Ordering::SeqCst) {
+            return;
+        }
+        self.0.bytes.fetch_add(bytes, Ordering::SeqCst);
         self.0.commands.lock().unwrap().push(command);
     }
 
@@ -92,7 +104,10 @@ enum Answer {
 }
 
 impl Upstream for Fake {
-    async fn subscribe(&self, interests: Vec<Interest>) -> Result<Vec<Option<Position>>, Error> {
+    async fn subscribe(
+        &self,
+        interests: Vec<Interest>,
+    ) -> Result<Vec<Option<Position>>, backplane::Error> {
         let names: Vec<_> = interests.iter().map(name).collect();
         let answer = {
             let mut script = self.0.lock().unwrap();
@@ -111,9 +126,9 @@ impl Upstream for Fake {
                 });
                 interests.len()
             ]),
-            Some(Answer::Away) => Err(Error::Away("test".into())),
+            Some(Answer::Away) => Err(backplane::Error::Away("test".into())),
             Some(Answer::Hang) => std::future::pending().await,
-            Some(Answer::Refuse(_)) => Err(Error::Refused("test".into())),
+            Some(Answer::Refuse(_)) => Err(backplane::Error::Refused("test".into())),
         }
     }
 
@@ -271,6 +286,33 @@ async fn while_the_backplane_is_away_it_is_said_once_and_asked_again_on_return()
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_changes_its_mind_while_the_backplane_is_away_is_told_once_on_return() {
+    let bench = Bench::new();
+    bench.upstream.0.lock().unwrap().is_away = true;
+    for announcement in 1..=100 {
+        bench.answer(Answer::Away);
+        bench.router.want(0, vec![(interest("a"), announcement)]);
+        rest().await;
+        if announcement < 100 {
+            bench.release(0, &["a"]);
+        }
+    }
+    sleep(Duration::from_secs(2)).await;
+    let door = &bench.doors[0];
+    door.commands.lock().unwrap().clear();
+    bench.upstream.0.lock().unwrap().is_away = false;
+    sleep(Duration::from_secs(2)).await;
+    let commands = door.commands.lock().unwrap();
+    let [Command::Settled(settled)] = &commands[..] else {
+        panic!("{commands:?}");
+    };
+    let [settled] = &settled[..] else {
+        panic!("{settled:?}");
+    };
+    assert_eq!((settled.announcement, settled.outcome), (100, LIVE));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backplane_that_does_not_answer_is_away() {
     let bench = Bench::new();
     bench.answer(Answer::Hang);
@@ -332,10 +374,110 @@ async fn a_full_reactor_stops_the_backplane_until_it_has_room() {
     door.room.notify_one();
     delivery.await;
     assert_eq!(door.published(), ["a"]);
-    // A reactor that has ended says that it has room and takes nothing: the delivery ends.
+    // What does not fit into a half of the inbox goes in all the same, with its weight.
     door.is_full.store(true, Ordering::SeqCst);
+    let before = door.bytes.load(Ordering::SeqCst);
     door.room.notify_one();
+    let large = Publication {
+        payload: Bytes::from(vec![b'x'; 1 << 20]),
+        ..publication("a")
+    };
+    bench.router.deliver(vec![large]).await;
+    assert_eq!(door.published(), ["a", "a"]);
+    assert!(door.bytes.load(Ordering::SeqCst) - before > 1 << 20);
+    // A reactor that has ended takes nothing: the delivery ends.
+    door.has_ended.store(true, Ordering::SeqCst);
     bench.router.deliver(vec![publication("a")]).await;
+}
+
+/// Answers, as the reactor behind a door, the question that waits there.
+async fn answer_at(door: &Door, reply: Reply) {
+    rest().await;
+    for command in door.commands.lock().unwrap().drain(..) {
+        match command {
+            Command::Ask { answer, .. } => answer.send(reply.clone()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn question() -> Question {
+    Question::Send {
+        id: "pod.1".into(),
+        envelope: Bytes::from(vec![b'x'; 1 << 20]),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_weighs_what_it_carries_and_a_full_reactor_does_not_take_it() {
+    let bench = Bench::new();
+    let [one, other] = [0, 1].map(|at| Arc::clone(&bench.doors[at]));
+    other.is_full.store(true, Ordering::SeqCst);
+    for (reply, expected) in [
+        (Reply::Count(0), Reply::Full),
+        // The session is in the other reactor.
+        (Reply::Count(1), Reply::Count(1)),
+    ] {
+        let before = one.bytes.load(Ordering::SeqCst);
+        let asked = bench.router.ask(question());
+        let (all, ()) = tokio::join!(asked, answer_at(&one, reply));
+        assert_eq!(all, expected);
+        assert!(one.bytes.load(Ordering::SeqCst) - before > 1 << 20);
+    }
+    assert!(other.commands.lock().unwrap().is_empty());
+
+    // Of a user's sessions one reactor may hold some and the full one others.
+    let all_of_a_user = Question::Disconnect {
+        target: Target::User("ann".into()),
+        code: 4403,
+        reason: String::new(),
+    };
+    let asked = bench.router.ask(all_of_a_user);
+    let (all, ()) = tokio::join!(asked, answer_at(&one, Reply::Count(1)));
+    assert_eq!(all, Reply::Full);
+    let refused = bench.router.0.metrics.questions_refused.get();
+    assert_eq!(refused, 3);
+
+    // A reactor that has ended holds no session.
+    other.has_ended.store(true, Ordering::SeqCst);
+    let asked = bench.router.ask(question());
+    let (all, ()) = tokio::join!(asked, answer_at(&one, Reply::Count(0)));
+    assert_eq!(all, Reply::Count(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fleet_says_which_pod_is_full() {
+    let metrics = Metrics::new(&prometheus::Registry::new());
+    let node = NodeId::new("pod");
+    let router = Router::new(node.clone(), settings(Limits::default()), metrics);
+    let door = Arc::new(Door::default());
+    door.is_full.store(true, Ordering::SeqCst);
+    router.attach(vec![Reactor {
+        inbox: Box::new(Way(Arc::clone(&door))),
+        shown: Arc::default(),
+    }]);
+    let backplane = Backplane::join(
+        &config::Backplane::Memory,
+        "test/fleet",
+        node.clone(),
+        Arc::new(router.clone()),
+        backplane::Metrics::new(&prometheus::Registry::new()).unwrap(),
+    );
+    let fleet = Fleet::new(router, backplane.await.unwrap());
+    let id = ConnectionId::new(&node);
+    let sent = fleet.send(id.clone(), Bytes::from_static(b"{}")).await;
+    assert!(matches!(sent, Err(Error::Full(full)) if full == node));
+    let ended = fleet.disconnect(Who::Connection(id), 4403, String::new());
+    assert!(matches!(ended.await, Err(Error::Full(_))));
+    let listed = fleet.connections(None, 10).await.unwrap();
+    assert_eq!((listed.value, listed.missing), (vec![], vec![node]));
+    assert!(
+        door.commands
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|command| !matches!(command, Command::Ask { .. }))
+    );
 }
 
 #[tokio::test]

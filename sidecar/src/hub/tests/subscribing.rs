@@ -298,3 +298,32 @@ fn what_this_pod_published_alone_before_a_subscription_in_the_same_turn_is_not_f
     assert_eq!(bench.log(0)[2..], [message("a.1", 1), message("a.1", 2)]);
     assert_eq!(bench.log(2)[2..], [message("a.1", 2)]);
 }
+
+#[test]
+fn one_push_takes_no_more_than_a_quarter_of_a_small_outbound_bound_or_one_message() {
+    let limits = Limits {
+        outbound_bytes: 100,
+        ..Limits::default()
+    };
+    let mut bench = Bench::new(limits);
+    bench.subscribe(0, &["a.1"]);
+    bench.answer_all(|_| Outcome::Live(at(0)));
+    bench.out.pushes.clear();
+    let publication = |offset: u64| Publication {
+        topic: Topic::trusted("a.1"),
+        position: at(offset),
+        payload: Bytes::from(format!("a.1#{offset}")),
+    };
+    let all: Vec<_> = (1..=30).map(publication).collect();
+    let bytes: usize = all.iter().map(|one| one.payload.len()).sum();
+    bench.hub.publish(all, &mut bench.out);
+    bench.hub.turn(&mut bench.out);
+    assert_eq!(bench.log(0).len(), 2 + 30);
+    assert_eq!(bench.out.pushes.iter().sum::<usize>(), bytes);
+    let longest = "a.1#30".len();
+    assert!(
+        bench.out.pushes.iter().all(|&push| push < 25 + longest),
+        "{:?}",
+        bench.out.pushes
+    );
+}

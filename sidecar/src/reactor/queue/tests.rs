@@ -55,16 +55,19 @@ fn close_asks_the_caller_and_changes_nothing() {
 }
 
 #[test]
-fn an_empty_queue_takes_what_is_larger_than_the_bound() {
-    let mut queue = Queue::default();
-    assert_eq!(
-        push(&mut queue, &span(3, 10, 1), Overflow::Close(4508), 25),
-        Pushed::Queued
-    );
-    assert_eq!(
-        push(&mut queue, &span(1, 2, 2), Overflow::Close(4508), 25),
-        Pushed::Closed
-    );
+fn a_queue_that_is_half_full_takes_what_is_larger_than_the_bound() {
+    for (waits, expected) in [(0, true), (12, true), (13, false), (25, false)] {
+        let mut queue = Queue::default();
+        if waits > 0 {
+            queue.append(&[&vec![0; waits]]);
+        }
+        let large = span(3, 10, 1);
+        let pushed = push(&mut queue, &large, Overflow::Close(4508), 25);
+        assert_eq!(pushed == Pushed::Queued, expected, "{waits}");
+        let pushed = push(&mut queue, &span(1, 3, 2), Overflow::Close(4508), 25);
+        let fits = !expected && waits + 3 <= 25;
+        assert_eq!(pushed == Pushed::Queued, fits, "{waits}");
+    }
 }
 
 #[test]
@@ -99,13 +102,14 @@ fn latest_wins_replaces_its_key_only_when_full() {
     );
     assert_eq!(
         push(&mut queue, &span(1, 10, 4), latest(1), 45),
-        Pushed::Dropped(3)
+        Pushed::Replaced(3)
     );
     assert_eq!((fills(&queue), queue.bytes()), (vec![2, 4], 20));
+    queue.append(&[&[0; 10]]);
     let newest = queue.push(&span(4, 10, 5), latest(1), 45);
     assert_eq!((newest.queued, newest.dropped), (0, 4));
-    let newest = queue.push(&span(3, 10, 5), latest(1), 45);
-    assert_eq!((newest.queued, newest.dropped), (3, 1));
+    let newest = queue.push(&span(2, 10, 5), latest(1), 45);
+    assert_eq!((newest.queued, newest.dropped), (2, 1));
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn latest_wins_leaves_what_has_begun_to_be_written() {
         Overflow::LatestWins { key: 1 },
         25,
     );
-    assert_eq!((pushed, queue.bytes()), (Pushed::Dropped(1), 21));
+    assert_eq!((pushed, queue.bytes()), (Pushed::Replaced(1), 21));
     queue.take(6);
     assert_eq!(fills(&queue), [3]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rig::{Rig, Seen, frame};
 use crate::reactor::{
-    Closed, Context, Full, Handler, Message, Options, Reply, SessionId, Sessions, spawn,
+    Closed, Context, Handler, Message, NotTaken, Options, Reply, SessionId, Sessions, spawn,
 };
 
 #[test]
@@ -111,9 +111,11 @@ async fn the_inbox_is_bounded_in_bytes() {
         ..Options::default()
     });
     assert!(rig.inbox.command(1, 60, true).is_ok());
-    assert!(matches!(rig.inbox.command(2, 41, true), Err(Full(2))));
+    assert_eq!(rig.inbox.command(2, 41, true), Err(NotTaken::Full(2)));
     assert!(rig.inbox.command(3, 40, true).is_ok());
-    assert!(rig.inbox.command(4, 0, false).is_ok());
+    // What is urged past the bound counts as well.
+    assert!(rig.inbox.command(4, 100, false).is_ok());
+    assert_eq!(rig.inbox.command(5, 0, true), Err(NotTaken::Full(5)));
     {
         let mut room = std::pin::pin!(rig.inbox.room());
         let waker = std::task::Waker::noop();
@@ -123,8 +125,9 @@ async fn the_inbox_is_bounded_in_bytes() {
     rig.turn();
     rig.inbox.room().await;
     assert_eq!(rig.reactor.handler.seen, [1, 3, 4].map(Seen::Command));
+    assert!(rig.inbox.command(6, 101, true).is_ok(), "it is empty");
     rig.inbox.end();
-    assert!(matches!(rig.inbox.command(5, 1, true), Err(Full(5))));
+    assert_eq!(rig.inbox.command(5, 1, true), Err(NotTaken::Ended));
     rig.inbox.room().await;
 }
 
@@ -180,7 +183,7 @@ fn a_reactor_runs_on_its_thread_until_stopped() {
 fn a_reactor_whose_handler_panicked_takes_nothing_more() {
     let (sender, _receiver) = mpsc::channel();
     let (handle, thread) = spawn(Options::default(), || Teller(sender)).unwrap();
-    handle.urge("panic");
+    handle.urge("panic", 0);
     assert!(thread.join().is_err());
     assert!(handle.command("late", 4).is_err());
 }

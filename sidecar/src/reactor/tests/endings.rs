@@ -55,6 +55,31 @@ fn our_close_comes_behind_what_is_queued_and_ends_with_the_clients() {
 }
 
 #[test]
+fn that_a_session_is_closing_is_told_once_and_before_the_next_command() {
+    let mut rig = Rig::new(Options::default());
+    let (ours, mut client) = rig.connect(b"");
+    let (theirs, mut other) = rig.connect(b"");
+    rig.reactor.handler.seen.clear();
+    other.send(&frame(0x88, &CLOSE_1000));
+    rig.frames(&mut other, 1);
+    rig.reactor.cx.close(ours, 4508, "");
+    assert!(rig.inbox.command(7, 0, true).is_ok());
+    rig.frames(&mut client, 1);
+    client.send(&frame(0x88, b"\x11\x9c"));
+    rig.until(|rig| rig.closed().len() == 2);
+    assert_eq!(
+        rig.reactor.handler.seen,
+        [
+            Seen::Closing(theirs),
+            Seen::Closed(theirs, Closed::ByClient(1000)),
+            Seen::Closing(ours),
+            Seen::Command(7),
+            Seen::Closed(ours, Closed::ByServer(4508)),
+        ]
+    );
+}
+
+#[test]
 fn a_client_that_does_not_answer_our_close_is_dropped_after_five_seconds() {
     let mut rig = Rig::new(Options::default());
     let (id, mut client) = rig.connect(b"");

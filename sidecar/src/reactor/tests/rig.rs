@@ -20,6 +20,7 @@ use crate::reactor::{
 pub(super) enum Seen {
     Alarm(SessionId),
     Closed(SessionId, Closed),
+    Closing(SessionId),
     Command(u32),
     Message(Vec<u8>),
     Opened(SessionId),
@@ -70,6 +71,10 @@ impl Handler for Recorder {
 
     fn resume(&mut self, _: SessionId, _: &mut SessionId, _: &mut Context) {
         self.seen.push(Seen::Resume);
+    }
+
+    fn closing(&mut self, id: SessionId, _: &mut Context) {
+        self.seen.push(Seen::Closing(id));
     }
 
     fn close(&mut self, id: SessionId, session: SessionId, closed: Closed, _: &mut Context) {

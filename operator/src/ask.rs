@@ -1,4 +1,5 @@
-//! Asks gateways over HTTP: how they are, to drain, to publish.
+//! Asks gateways over HTTP: how they are, to drain, to publish. The same questions whether they are
+//! processes of this machine or pods.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 
 use crate::plan::Load;
 
-/// A gateway on this machine that has not answered by then is busy or gone.
+/// A gateway that has not answered by then is busy or gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Publishing may wait while Redis is away: longer than the gateway holds a publication.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(20);
@@ -23,12 +24,32 @@ const ANSWER_BYTES: usize = 1 << 20;
 
 /// A client of gateways. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Ask(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Ask(Client<HttpConnector, Full<Bytes>>);
+
+/// What a gateway says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// What it carries.
+    pub(crate) load: Load,
+    /// Whether it was asked to drain, and that was not taken back.
+    pub(crate) drains: bool,
+}
+
+/// Why a gateway does not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// It does not take the token.
+    #[error("it refuses the admin token: {0}")]
+    Token(String),
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
 
 /// The parts of a gateway's `/load` that decisions need.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct Answer {
     connections: u32,
     largest_topic: u32,
     drain: String,
@@ -36,12 +57,12 @@ struct Told {
 }
 
 impl Ask {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Client::builder(TokioExecutor::new()).build(HttpConnector::new()))
     }
 
     /// Whether the gateway with this admin port takes clients.
-    pub(super) async fn ready(&self, admin: SocketAddr) -> bool {
+    pub(crate) async fn ready(&self, admin: SocketAddr) -> bool {
         let answer = self
             .call(Method::GET, admin, "/ready", None, None, PATIENCE)
             .await;
@@ -49,36 +70,43 @@ impl Ask {
     }
 
     /// What the gateway with this admin port carries. None: it did not say.
-    pub(super) async fn load(&self, admin: SocketAddr) -> Option<Load> {
+    pub(crate) async fn load(&self, admin: SocketAddr) -> Option<Told> {
         let call = self.call(Method::GET, admin, "/load", None, None, PATIENCE);
         let (status, body) = call.await.ok()?;
         if status != StatusCode::OK {
             return None;
         }
-        let told: Told = serde_json::from_slice(&body).ok()?;
-        Some(Load {
-            sessions: told.connections,
-            largest_topic: told.largest_topic,
-            refuses: matches!(told.drain.as_str(), "leaving" | "empty"),
-            degraded: told.degraded,
+        let answer: Answer = serde_json::from_slice(&body).ok()?;
+        let load = Load {
+            sessions: answer.connections,
+            largest_topic: answer.largest_topic,
+            refuses: matches!(answer.drain.as_str(), "leaving" | "empty"),
+            degraded: answer.degraded,
+        };
+        Some(Told {
+            load,
+            drains: answer.drain != "serving",
         })
     }
 
     /// Asks a gateway to drain, or takes that back.
     ///
     /// # Errors
-    /// In words, when it does not do so.
-    pub(super) async fn drain(
+    /// When it does not do so.
+    pub(crate) async fn drain(
         &self,
         admin: SocketAddr,
         token: &str,
         on: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let method = if on { Method::POST } else { Method::DELETE };
         let call = self.call(method, admin, "/drain", Some(token), None, PATIENCE);
-        match call.await? {
-            (StatusCode::OK, _) => Ok(()),
-            (status, body) => Err(format!("{status}: {}", String::from_utf8_lossy(&body))),
+        let (status, body) = call.await.map_err(Refusal::Other)?;
+        let text = format!("{status}: {}", String::from_utf8_lossy(&body));
+        match status {
+            StatusCode::OK => Ok(()),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(Refusal::Token(text)),
+            _ => Err(Refusal::Other(text)),
         }
     }
 
@@ -86,7 +114,7 @@ impl Ask {
     ///
     /// # Errors
     /// In words, when there was no answer.
-    pub(super) async fn publish(
+    pub(crate) async fn publish(
         &self,
         api: SocketAddr,
         key: &str,

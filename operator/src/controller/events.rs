@@ -1,0 +1,180 @@
+//! Events: what changed, told once. All their names are here.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use kube::runtime::events::{Event, EventType};
+
+use super::pass::Pass;
+use crate::api::WseClusterStatus;
+use crate::plan::{ConditionType, Plan};
+
+/// Longest note that the API server takes, in bytes.
+const NOTE_BYTES: usize = 1_024;
+
+/// One event.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct News {
+    warns: bool,
+    reason: &'static str,
+    action: &'static str,
+    note: String,
+}
+
+impl News {
+    pub(super) fn drain(pod: &str) -> Self {
+        Self::normal(
+            "DrainStarted",
+            "Drain",
+            format!("{pod} is asked to empty itself"),
+        )
+    }
+
+    pub(super) fn undrain(pod: &str) -> Self {
+        Self::normal(
+            "DrainTakenBack",
+            "Undrain",
+            format!("{pod} takes clients again"),
+        )
+    }
+
+    pub(super) fn emptied(pod: &str) -> Self {
+        Self::normal(
+            "PodEmptied",
+            "Drain",
+            format!("the last client of {pod} has left"),
+        )
+    }
+
+    pub(super) fn overridden(fields: &[String]) -> Self {
+        let note = format!(
+            "the operator's own fields replace these: {}",
+            fields.join(", ")
+        );
+        Self::warning("PodTemplateOverridden", "Render", note)
+    }
+
+    fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
+        Self {
+            warns: false,
+            reason,
+            action,
+            note,
+        }
+    }
+
+    fn warning(reason: &'static str, action: &'static str, note: String) -> Self {
+        Self {
+            warns: true,
+            reason,
+            action,
+            note,
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// Publishes it. One that is lost is no reason to stop.
+    pub(super) async fn publish(&self, news: &News) {
+        let mut note = news.note.clone();
+        note.truncate(note.floor_char_boundary(NOTE_BYTES));
+        let event = Event {
+            type_: if news.warns {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: news.reason.into(),
+            note: Some(note),
+            action: news.action.into(),
+            secondary: None,
+        };
+        let about: ObjectReference = self.root.object_ref(&());
+        if let Err(error) = self.context.recorder.publish(&event, &about).await {
+            tracing::warn!(cluster = self.root.full_name(), reason = news.reason, %error, "an event was lost");
+        }
+    }
+}
+
+/// What is new in a status.
+pub(super) fn between(
+    old: &WseClusterStatus,
+    new: &WseClusterStatus,
+    plan: Option<&Plan>,
+) -> Vec<News> {
+    let mut news = Vec::new();
+    let (rolled, rolls) = (rolls(old), rolls(new));
+    if let (true, Some(plan), Some(from), Some(to)) = (
+        rolls && old.revision != new.revision,
+        plan,
+        &old.revision,
+        &new.revision,
+    ) {
+        let note = format!(
+            "revision {to} replaces {from}; about {} client moves are expected",
+            plan.moves
+        );
+        news.push(News::normal("RolloutStarted", "Roll", note));
+    } else if rolled && !rolls {
+        let note = format!(
+            "revision {} has replaced the others",
+            new.revision.as_deref().unwrap_or_default()
+        );
+        news.push(News::normal("RolloutEnded", "Roll", note));
+    }
+    let away = |status: &WseClusterStatus| {
+        condition(status, &format!("{:?}", ConditionType::BackplaneReachable))
+            .is_some_and(|it| it.reason == "RedisAway")
+    };
+    match (away(old), away(new)) {
+        (false, true) => news.push(News::warning(
+            "BackplaneAway",
+            "Observe",
+            message(new, "BackplaneReachable"),
+        )),
+        (true, false) => news.push(News::normal(
+            "BackplaneBack",
+            "Observe",
+            message(new, "BackplaneReachable"),
+        )),
+        _ => {}
+    }
+    let paused = |status: &WseClusterStatus| condition(status, super::tell::PAUSED).is_some();
+    match (paused(old), paused(new)) {
+        (false, true) => news.push(News::normal(
+            "Paused",
+            "Pause",
+            message(new, super::tell::PAUSED),
+        )),
+        (true, false) => news.push(News::normal(
+            "Resumed",
+            "Pause",
+            "the operator acts again".into(),
+        )),
+        _ => {}
+    }
+    news
+}
+
+/// A refusal that was not told yet.
+pub(super) fn refused(old: &WseClusterStatus, reason: &'static str, message: &str) -> Option<News> {
+    let told =
+        condition(old, "Ready").is_some_and(|it| it.reason == reason && it.message == message);
+    (!told).then(|| News::warning(reason, "Apply", message.to_owned()))
+}
+
+fn rolls(status: &WseClusterStatus) -> bool {
+    condition(status, "Settled").is_some_and(|it| it.reason == "RollingOut")
+}
+
+fn message(status: &WseClusterStatus, condition_: &str) -> String {
+    condition(status, condition_)
+        .map(|it| it.message.clone())
+        .unwrap_or_default()
+}
+
+fn condition<'a>(
+    status: &'a WseClusterStatus,
+    type_: &str,
+) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    status.conditions.iter().find(|it| it.type_ == type_)
+}

@@ -1,0 +1,253 @@
+//! What is: the cluster's pods from the caches, and what their gateways say.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+
+use super::caches::Caches;
+use super::kind::Kind;
+use super::memory::{Memory, is_stale};
+use super::names;
+use super::root::Root;
+use crate::ask::{Ask, Told};
+use crate::plan::{self, Allocated, Observation, PodState, Serves};
+
+/// Pods that are asked at once.
+const QUESTIONS: usize = 16;
+
+/// One pod, as it was seen.
+pub(super) struct Seen {
+    pub(super) pod: Arc<Pod>,
+    pub(super) state: PodState,
+    /// Its annotations, also those that the cache does not show yet.
+    pub(super) annotations: BTreeMap<String, String>,
+    /// What its gateway says. None: nothing.
+    pub(super) told: Option<Told>,
+    /// Where its admin port is.
+    pub(super) admin: Option<SocketAddr>,
+}
+
+impl Seen {
+    pub(super) fn name(&self) -> String {
+        self.pod.name_any()
+    }
+
+    pub(super) fn asked_to_drain(&self) -> bool {
+        self.annotations.contains_key(names::DRAINING)
+    }
+
+    /// Why its gateway does not run, if that takes a person.
+    pub(super) fn waits_for(&self) -> Option<&str> {
+        let waiting = gateway(self.pod.status.as_ref()?)?
+            .state
+            .as_ref()?
+            .waiting
+            .as_ref()?;
+        match waiting.reason.as_deref()? {
+            "ContainerCreating" | "PodInitializing" => None,
+            // The two take turns.
+            "ErrImagePull" => Some("ImagePullBackOff"),
+            reason => Some(reason),
+        }
+    }
+
+    fn pod(&self) -> plan::Pod {
+        plan::Pod {
+            name: self.name(),
+            revision: self
+                .pod
+                .labels()
+                .get(names::REVISION)
+                .cloned()
+                .unwrap_or_default(),
+            state: self.state,
+            asked_to_drain: self.asked_to_drain(),
+            load: self.told.map(|told| told.load),
+        }
+    }
+}
+
+/// Looks at every pod, and asks those that can answer.
+pub(super) async fn pods(
+    root: &Root,
+    caches: &Caches,
+    memory: &mut Memory,
+    ask: &Ask,
+    admin_port: u16,
+) -> Vec<Seen> {
+    let pods = caches.pods(root);
+    let uids: Vec<String> = pods.iter().filter_map(|pod| pod.uid()).collect();
+    memory.annotated.retain(|uid, _| uids.contains(uid));
+    memory.emptied.retain(|uid| uids.contains(uid));
+
+    let look = |pod: Arc<Pod>| {
+        let seen = seen(pod, memory, admin_port);
+        async move {
+            let Some(admin) = seen.admin.filter(|_| can_answer(seen.state)) else {
+                return seen;
+            };
+            let told = ask.load(admin).await;
+            Seen { told, ..seen }
+        }
+    };
+    let looks: Vec<_> = pods.into_iter().map(look).collect();
+    stream::iter(looks).buffered(QUESTIONS).collect().await
+}
+
+/// What a plan is made from.
+pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observation {
+    let service = caches.object(Kind::Service, root, root.name());
+    let service = service.filter(|it| root.owns(&it.metadata));
+    let allocated = match (&root.status.image, &root.status.revision) {
+        (Some(image), Some(revision)) => Some(Allocated {
+            image: image.clone(),
+            revision: revision.clone(),
+        }),
+        _ => None,
+    };
+    Observation {
+        pods: pods.iter().map(Seen::pod).collect(),
+        serves: service.and_then(|service| serves(&service)),
+        allocated,
+    }
+}
+
+fn seen(pod: Arc<Pod>, memory: &Memory, admin_port: u16) -> Seen {
+    let written = pod.uid().and_then(|uid| memory.annotated.get(&uid));
+    let annotations = match written {
+        Some(written) if is_stale(&pod.metadata, written.version) => written.annotations.clone(),
+        _ => pod.annotations().clone(),
+    };
+    let ip = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.pod_ip.as_deref());
+    let ip: Option<IpAddr> = ip.and_then(|ip| ip.parse().ok());
+    Seen {
+        state: state(&pod),
+        annotations,
+        told: None,
+        admin: ip.map(|ip| SocketAddr::new(ip, admin_port)),
+        pod,
+    }
+}
+
+fn state(pod: &Pod) -> PodState {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return PodState::Leave;
+    }
+    let Some(status) = &pod.status else {
+        return PodState::Down;
+    };
+    let running = gateway(status)
+        .and_then(|gateway| gateway.state.as_ref())
+        .is_some_and(|state| state.running.is_some());
+    if !running || matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+        return PodState::Down;
+    }
+    let mut conditions = status.conditions.iter().flatten();
+    let ready = conditions.any(|it| it.type_ == "Ready" && it.status == "True");
+    if ready {
+        PodState::Ready
+    } else {
+        PodState::Unready
+    }
+}
+
+fn gateway(status: &PodStatus) -> Option<&ContainerStatus> {
+    let mut containers = status.container_statuses.iter().flatten();
+    containers.find(|container| container.name == names::GATEWAY)
+}
+
+fn can_answer(state: PodState) -> bool {
+    matches!(state, PodState::Ready | PodState::Unready)
+}
+
+fn serves(service: &DynamicObject) -> Option<Serves> {
+    let selector = service.data.pointer("/spec/selector")?;
+    match selector.get(names::REVISION) {
+        Some(revision) => Some(Serves::Revision(revision.as_str()?.to_owned())),
+        None => Some(Serves::All),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(status: Value, deleted: bool) -> Pod {
+        let mut metadata = json!({"name": "chat-a", "namespace": "a", "uid": "1"});
+        if deleted {
+            metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        }
+        serde_json::from_value(json!({"metadata": metadata, "status": status})).unwrap()
+    }
+
+    fn status(phase: &str, container: Value, ready: &str) -> Value {
+        json!({
+            "phase": phase,
+            "conditions": [{"type": "Ready", "status": ready}],
+            "containerStatuses": [
+                {"name": "other", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}},
+                {"name": "gateway", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": container},
+            ],
+        })
+    }
+
+    #[test]
+    fn a_pod_is_as_far_as_its_gateway() {
+        let running = json!({"running": {}});
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        for (status, deleted, state_) in [
+            (json!({"phase": "Pending"}), false, PodState::Down),
+            (
+                status("Pending", waiting.clone(), "False"),
+                false,
+                PodState::Down,
+            ),
+            (status("Running", waiting, "False"), false, PodState::Down),
+            (
+                status("Running", running.clone(), "False"),
+                false,
+                PodState::Unready,
+            ),
+            (
+                status("Running", running.clone(), "True"),
+                false,
+                PodState::Ready,
+            ),
+            (
+                status("Running", running.clone(), "True"),
+                true,
+                PodState::Leave,
+            ),
+            (status("Failed", running, "False"), false, PodState::Down),
+        ] {
+            assert_eq!(state(&pod(status.clone(), deleted)), state_, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_stale_cache_does_not_hide_what_was_written() {
+        let mut shown = pod(json!({}), false);
+        shown.metadata.resource_version = Some("5".into());
+        let mut memory = Memory::default();
+        let drains = BTreeMap::from([(names::DRAINING.to_owned(), "now".to_owned())]);
+        for (version, drained) in [(6, true), (5, false)] {
+            let written = super::super::memory::Annotated {
+                version: Some(version),
+                annotations: drains.clone(),
+            };
+            memory.annotated.insert("1".into(), written);
+            let seen = seen(Arc::new(shown.clone()), &memory, 1);
+            assert_eq!(seen.asked_to_drain(), drained, "written as {version}");
+        }
+    }
+}

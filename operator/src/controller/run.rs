@@ -1,0 +1,229 @@
+//! The process: from its options to its end.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, future};
+use kube::Client;
+use kube::runtime::controller::{Action, Config, applier};
+use kube::runtime::events::{Recorder, Reporter};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use super::caches::Caches;
+use super::health::Health;
+use super::lease::Lease;
+use super::memory::Memories;
+use super::metrics::Metrics;
+use super::pass::{Context, Pass};
+use super::root::Root;
+use super::{Error, names, serve, watches};
+use crate::ask::Ask;
+
+/// Clusters that are worked on at once: a pass waits for pods that do not answer.
+const CONCURRENCY: u16 = 32;
+/// Changes that come together are one pass.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How long giving the Lease back may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What the controller is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The gateway's image where a WseCluster names none.
+    pub sidecar_image: String,
+    /// Namespaces to serve. Empty: all.
+    pub namespaces: Vec<String>,
+    /// Where probes and metrics are served.
+    pub listen: SocketAddr,
+    /// Namespace of the Lease; the one the process runs in.
+    pub lease_namespace: String,
+    /// Name of the Lease.
+    pub lease_name: String,
+    /// Who this process is among those that want the Lease; its pod's name.
+    pub identity: String,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// When it cannot start, or has lost the Lease: then the process must end, so that no write of it
+/// comes late.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let end = end()?;
+    let client = Client::try_default()
+        .await
+        .map_err(|error| Error::Client(error.to_string()))?;
+    let (health, metrics) = (Health::default(), Metrics::new());
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.map_err(|error| Error::Listen(options.listen, error))?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve::serve(listener, health.clone(), metrics.clone()));
+
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter(&options)),
+        client: client.clone(),
+        ask: Ask::new(),
+        metrics,
+        default_image: options.sidecar_image.clone(),
+        admin_port: names::ADMIN_PORT,
+    });
+    let fleets = follow(&options, &context, &health, &mut tasks);
+    tokio::select! {
+        result = lead(&options, client, &context, fleets, end) => result,
+        Some(_) = tasks.join_next() => Err(Error::Ended("a watch")),
+    }
+}
+
+/// Resolves at the first signal to end.
+fn end() -> Result<impl Future<Output = ()>, Error> {
+    let listen = |kind| signal(kind).map_err(Error::Signal);
+    let (mut terminate, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ends");
+    })
+}
+
+fn reporter(options: &Options) -> Reporter {
+    Reporter {
+        controller: names::MANAGER.into(),
+        instance: Some(options.identity.clone()),
+    }
+}
+
+/// One namespace's clusters, or those of all.
+struct Fleets {
+    /// The namespace, for metrics. Empty: all.
+    place: String,
+    caches: Caches,
+    changes: watches::Changes,
+    memories: Memories,
+    context: Arc<Context>,
+}
+
+fn follow(
+    options: &Options,
+    context: &Arc<Context>,
+    health: &Health,
+    tasks: &mut JoinSet<()>,
+) -> Vec<Arc<Fleets>> {
+    let places = match options.namespaces.as_slice() {
+        [] => vec![None],
+        some => some.iter().map(|it| Some(it.as_str())).collect(),
+    };
+    let follow = |place: Option<&str>| {
+        let (caches, writers) = Caches::new();
+        let changes = watches::changes();
+        watches::start(&context.client, place, writers, &changes, health, tasks);
+        Arc::new(Fleets {
+            place: place.unwrap_or_default().into(),
+            caches,
+            changes,
+            memories: Memories::default(),
+            context: context.clone(),
+        })
+    };
+    places.into_iter().map(follow).collect()
+}
+
+/// Acts while it holds the Lease, until it is told to end.
+async fn lead(
+    options: &Options,
+    client: Client,
+    context: &Context,
+    fleets: Vec<Arc<Fleets>>,
+    end: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut end = pin!(end);
+    let filled = future::join_all(fleets.iter().map(|one| one.caches.filled()));
+    tokio::select! {
+        () = &mut end => return Ok(()),
+        filled = filled => if filled.contains(&false) {
+            return Err(Error::Ended("a watch"));
+        },
+    }
+    let (namespace, name) = (&options.lease_namespace, &options.lease_name);
+    let mut lease = Lease::enter(client, namespace, name, &options.identity).await?;
+    tracing::info!(
+        lease = format!("{namespace}/{name}"),
+        identity = options.identity,
+        "waits for the lease"
+    );
+    let work = async {
+        lease.won().await?;
+        tracing::info!("leads");
+        context.metrics.leads.set(1);
+        let work = fleets
+            .into_iter()
+            .map(|one| passes(one).for_each(|()| future::ready(())));
+        tokio::select! {
+            lost = lease.lost() => Err(lost),
+            _ = future::join_all(work) => Err(Error::Ended("the queue of passes")),
+        }
+    };
+    tokio::select! {
+        () = &mut end => {}
+        result = work => return result,
+    }
+    if tokio::time::timeout(FAREWELL, lease.leave()).await.is_err() {
+        tracing::warn!("the Lease was not given back in time; it runs out by itself");
+    }
+    Ok(())
+}
+
+/// Passes over every cluster, for ever.
+fn passes(fleets: Arc<Fleets>) -> impl Stream<Item = ()> {
+    let queue = watches::queue(fleets.caches.clusters.clone(), &fleets.changes);
+    let clusters = fleets.caches.clusters.clone();
+    let config = Config::default()
+        .concurrency(CONCURRENCY)
+        .debounce(DEBOUNCE);
+    let passes = applier(
+        |root, fleets| Box::pin(one_pass(root, fleets)),
+        |root: Arc<Root>, error: &Error, fleets: Arc<Fleets>| {
+            let retry = fleets.memories.retry(root.uid());
+            tracing::error!(
+                cluster = root.full_name(),
+                retry_seconds = retry.as_secs(),
+                "{error}"
+            );
+            Action::requeue(retry)
+        },
+        fleets,
+        clusters,
+        queue,
+        config,
+    );
+    passes.map(|_| ())
+}
+
+async fn one_pass(root: Arc<Root>, fleets: Arc<Fleets>) -> Result<Action, Error> {
+    let live = fleets.caches.uids();
+    let clusters = fleets
+        .context
+        .metrics
+        .clusters
+        .with_label_values(&[&fleets.place]);
+    clusters.set(i64::try_from(live.len()).unwrap_or(i64::MAX));
+    let mut memory = fleets.memories.take(root.uid());
+    let pass = Pass {
+        context: &fleets.context,
+        caches: &fleets.caches,
+        root: &root,
+    };
+    let result = pass.run(&mut memory).await;
+    fleets
+        .memories
+        .put(root.uid(), memory, result.is_err(), &live);
+    result.map(Action::requeue)
+}

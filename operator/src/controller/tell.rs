@@ -1,0 +1,213 @@
+//! The status: what is, in few words, written when it differs.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource};
+use serde_json::json;
+
+use super::memory::{Memory, is_stale, version};
+use super::observe::Seen;
+use super::pass::Pass;
+use super::root::Root;
+use super::{Error, events, names};
+use crate::api::{WseCluster, WseClusterStatus};
+use crate::plan::{self, ConditionType, Plan, PodState};
+
+/// The condition of a cluster that a person told the operator to leave alone.
+pub(super) const PAUSED: &str = "Paused";
+/// Longest message that a condition may have, in bytes.
+const MESSAGE_BYTES: usize = 4_096;
+
+/// Why a pass did not do all it should, as a condition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    /// None when trying again may help.
+    pub(super) fn of(error: &Error) -> Option<Self> {
+        let reason = error.refusal()?;
+        let message = error.to_string();
+        Some(Self { reason, message })
+    }
+}
+
+impl Pass<'_> {
+    /// Writes the status if it is another one, and publishes what is new in it.
+    pub(super) async fn tell(
+        &self,
+        mut status: WseClusterStatus,
+        plan: Option<&Plan>,
+        refusal: Option<&Refusal>,
+        memory: &mut Memory,
+    ) -> Result<(), Error> {
+        let root = self.root;
+        let old = match &memory.told {
+            Some((written, told)) if is_stale(root.meta(), *written) => told,
+            _ => &root.status,
+        };
+        keep_times(old, &mut status);
+        if *old == status {
+            return Ok(());
+        }
+        let mut news = events::between(old, &status, plan);
+        news.extend(refusal.and_then(|it| events::refused(old, it.reason, &it.message)));
+        let body = json!({
+            "apiVersion": WseCluster::api_version(&()),
+            "kind": WseCluster::kind(&()),
+            "metadata": {"name": root.name(), "uid": root.uid()},
+            "status": status,
+        });
+        let clusters: Api<Root> = Api::namespaced(self.context.client.clone(), root.namespace());
+        let params = PatchParams::apply(names::STATUS_MANAGER).force();
+        let written = clusters
+            .patch_status(root.name(), &params, &Patch::Apply(&body))
+            .await;
+        let written = written.map_err(Error::api(
+            "patch",
+            format!("status of WseCluster {}", root.full_name()),
+        ))?;
+        self.context
+            .metrics
+            .writes
+            .with_label_values(&["WseCluster"])
+            .inc();
+        memory.told = Some((version(written.meta()), status));
+        for one in news {
+            self.publish(&one).await;
+        }
+        Ok(())
+    }
+}
+
+/// The status that a plan and what was seen come to.
+pub(super) fn status(
+    root: &Root,
+    plan: &Plan,
+    pods: &[Seen],
+    refusal: Option<&Refusal>,
+) -> WseClusterStatus {
+    let revision = plan.revisions.first().map(|revision| revision.id.clone());
+    let counted: Vec<&Seen> = pods
+        .iter()
+        .filter(|seen| seen.state != PodState::Leave)
+        .collect();
+    let count = |which: &dyn Fn(&Seen) -> bool| {
+        i32::try_from(counted.iter().filter(|seen| which(seen)).count()).unwrap_or(i32::MAX)
+    };
+    let generation = root.meta().generation;
+    let mut conditions: Vec<Condition> = plan
+        .conditions
+        .iter()
+        .map(|it| condition(it, generation))
+        .collect();
+    let is_unready = |it: &&mut Condition| it.type_ == "Ready" && it.status == "False";
+    if let Some(unready) = conditions.iter_mut().find(is_unready) {
+        unready.message += &reasons(&counted);
+    }
+    if root.paused() {
+        let message = format!(
+            "nothing is changed while the annotation {} is `true`",
+            names::PAUSED
+        );
+        conditions.push(made(PAUSED, true, "AnnotationPresent", message, generation));
+    }
+    if let Some(refusal) = refusal {
+        refuse(&mut conditions, refusal, generation);
+    }
+    WseClusterStatus {
+        observed_generation: generation,
+        image: Some(plan.image.clone()),
+        tier: Some(plan.tier.to_string()),
+        replicas: count(&|_| true),
+        ready_replicas: count(&|seen| seen.state == PodState::Ready && !seen.asked_to_drain()),
+        updated_replicas: count(&|seen| {
+            seen.pod
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|it| it.get(names::REVISION))
+                == revision.as_ref()
+        }),
+        draining_replicas: count(&Seen::asked_to_drain),
+        revision,
+        selector: Some(format!("{}={}", names::CLUSTER, root.name())),
+        conditions,
+    }
+}
+
+/// The status of a cluster that cannot be acted on: what was said before stays, and `Ready` says why.
+pub(super) fn unactionable(root: &Root, refusal: &Refusal) -> WseClusterStatus {
+    let generation = root.meta().generation;
+    let mut status = root.status.clone();
+    status.observed_generation = generation;
+    refuse(&mut status.conditions, refusal, generation);
+    status
+}
+
+fn refuse(conditions: &mut Vec<Condition>, refusal: &Refusal, generation: Option<i64>) {
+    let ready = made(
+        "Ready",
+        false,
+        refusal.reason,
+        refusal.message.clone(),
+        generation,
+    );
+    match conditions.iter_mut().find(|it| it.type_ == "Ready") {
+        Some(old) => *old = ready,
+        None => conditions.push(ready),
+    }
+}
+
+/// What keeps gateways from running, for a sentence that ends before it.
+fn reasons(pods: &[&Seen]) -> String {
+    let reasons: BTreeSet<&str> = pods.iter().filter_map(|seen| seen.waits_for()).collect();
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    format!(" ({})", reasons.join(", "))
+}
+
+fn condition(it: &plan::Condition, generation: Option<i64>) -> Condition {
+    let type_ = match it.r#type {
+        ConditionType::BackplaneReachable => "BackplaneReachable",
+        ConditionType::Ready => "Ready",
+        ConditionType::Settled => "Settled",
+        ConditionType::Sized => "Sized",
+    };
+    made(type_, it.holds, it.reason, it.message.clone(), generation)
+}
+
+fn made(
+    type_: &str,
+    holds: bool,
+    reason: &str,
+    mut message: String,
+    generation: Option<i64>,
+) -> Condition {
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+    Condition {
+        type_: type_.into(),
+        status: if holds { "True" } else { "False" }.into(),
+        reason: reason.into(),
+        message,
+        observed_generation: generation,
+        last_transition_time: Time(Timestamp::now()),
+    }
+}
+
+/// A condition has the time at which its status changed, not that of the pass.
+fn keep_times(old: &WseClusterStatus, new: &mut WseClusterStatus) {
+    for condition in &mut new.conditions {
+        let before = old.conditions.iter().find(|it| it.type_ == condition.type_);
+        if let Some(before) = before.filter(|it| it.status == condition.status) {
+            condition.last_transition_time = before.last_transition_time.clone();
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What a pod's state means to the rules.
+
+use super::{Load, Pod, PodState};
+
+impl Pod {
+    /// Whether it takes clients and may go on doing so.
+    pub(super) fn serves(&self) -> bool {
+        self.state == PodState::Ready && !self.asked_to_drain
+    }
+
+    /// Whether its going costs nobody anything. A pod that still accepts is not empty, whatever its
+    /// count.
+    pub(super) fn is_empty(&self) -> bool {
+        let emptied = |load: Load| load.refuses && load.sessions == 0;
+        self.state == PodState::Down || (self.asked_to_drain && self.load.is_some_and(emptied))
+    }
+
+    /// Whether it serves nobody, and nobody would have to move if it went.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.serves() && self.sessions() == Some(0)
+    }
+
+    /// Sessions in it, if that is known.
+    pub(super) fn sessions(&self) -> Option<u32> {
+        match self.state {
+            PodState::Down => Some(0),
+            _ => self.load.map(|load| load.sessions),
+        }
+    }
+}
