@@ -1,0 +1,47 @@
+{{- /* What the operator may in a namespace whose WseClusters it looks after, and no more. What it makes for a cluster
+goes with the cluster, by owner references, so it deletes only ReplicaSets. */}}
+{{- define "wse-operator.rules" -}}
+- apiGroups: [wse.dev]
+  resources: [wseclusters]
+  verbs: [get, list, watch]
+- apiGroups: [wse.dev]
+  resources: [wseclusters/status]
+  verbs: [patch, update]
+# Where OwnerReferencesPermissionEnforcement is on, as on OpenShift, an owner reference that blocks deletion takes this.
+- apiGroups: [wse.dev]
+  resources: [wseclusters/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch]
+- apiGroups: [""]
+  resources: [services, configmaps, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+# It reads the token that it made. It cannot list: the Secrets of people are mounted into gateways, never read.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "wse-operator.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "wse-operator.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{- /* Releases of one name in two namespaces do not share a ClusterRole. */}}
+{{- define "wse-operator.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "wse-operator.fullname" .) }}
+{{- end }}
