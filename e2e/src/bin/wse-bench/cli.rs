@@ -22,13 +22,17 @@ pub(crate) enum Command {
     /// Open connections and close them: handshakes a second and their latency.
     Connect(Load),
     /// Open connections, with `--rate` as a ramp, keep them, ping through each: who is left, and how
-    /// long an answer takes. With `--topic`, count what arrives.
+    /// long an answer takes. With `--topic`, count what arrives. SIGTERM ends it early, with its figures.
     Hold {
         #[command(flatten)]
         load: Load,
         /// Time to hold them after the last was opened.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
+        /// Let every connection come back when it ends, as the published clients do: how often each
+        /// moved, when, and where they are at the end.
+        #[arg(long)]
+        reconnect: bool,
     },
     /// Publish through the backends' API on a fixed schedule while `--connections` subscribers listen
     /// to `--topic`: latency of the calls, and of the deliveries.
@@ -73,12 +77,17 @@ pub(crate) struct Target {
     #[arg(
         long,
         global = true,
+        env = "WSE_BENCH_SECRET",
+        hide_env_values = true,
         default_value = "bench-secret-key-for-testing-only"
     )]
     secret: String,
-    /// `iss` and `aud` of the token.
+    /// `iss` of the token.
     #[arg(long, global = true, default_value = "wse-bench")]
     issuer: String,
+    /// `aud` of the token. Left out: as `--issuer`.
+    #[arg(long, global = true)]
+    audience: Option<String>,
     /// A ready token, instead of one signed with `--secret`.
     #[arg(long, global = true)]
     token: Option<String>,
@@ -126,7 +135,8 @@ impl Target {
     pub(crate) fn dial(&self, topics: &[String]) -> Dial {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         let sign = || {
-            Claims::new("bench-user", &self.issuer, &self.issuer)
+            let audience = self.audience.as_ref().unwrap_or(&self.issuer);
+            Claims::new("bench-user", &self.issuer, audience)
                 .allow(&topics)
                 .sign(self.secret.as_bytes())
         };

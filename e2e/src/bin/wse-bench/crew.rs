@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use wse_e2e::client::Auth;
 
 use crate::cli::{Load, Target};
+use crate::connection;
 use crate::report::{Report, Seen};
 use crate::worker::{self, Finish, Plan, Said};
 
@@ -20,7 +21,8 @@ const SPARE_FILES: u64 = 100;
 pub(crate) struct Crew {
     workers: Vec<Worker>,
     connections: usize,
-    open_seconds: f64,
+    began: Instant,
+    open_seconds: Option<f64>,
 }
 
 struct Worker {
@@ -30,19 +32,33 @@ struct Worker {
 }
 
 impl Crew {
-    /// Tries one connection, then starts the workers and waits until theirs are open.
+    /// [`Crew::start`], then [`Crew::opened`], of connections that do not come back.
     ///
     /// # Errors
-    /// Why the gateway does not take clients, or a worker does not work.
+    /// As these two.
     pub(crate) async fn open(target: &Target, load: &Load) -> Result<Self, String> {
+        let mut crew = Self::start(target, load, false).await?;
+        crew.opened().await?;
+        Ok(crew)
+    }
+
+    /// Tries one connection, then starts the workers. With `reconnect` theirs come back when they end.
+    ///
+    /// # Errors
+    /// Why the gateway does not take clients, or a worker cannot be started.
+    pub(crate) async fn start(
+        target: &Target,
+        load: &Load,
+        reconnect: bool,
+    ) -> Result<Self, String> {
         let limit = raise_file_limit()?;
         let dial = target.dial(&load.topics);
-        match worker::connect(&dial, &load.topics).await {
+        match connection::connect(&dial, &load.topics).await {
             Ok(client) => client.close().await,
             Err(error) => return Err(hint(&error)),
         }
         let shares = shares(load.connections, load.workers, limit);
-        let began = Instant::now();
+        let (began, began_us) = (Instant::now(), worker::now_us());
         let mut workers = Vec::with_capacity(shares.len());
         for (number, &connections) in shares.iter().enumerate() {
             let Auth::Cookie(token) = &dial.auth else {
@@ -63,20 +79,33 @@ impl Crew {
                 concurrency: load.concurrency.max(1),
                 topics: load.topics.clone(),
                 ping_seconds: load.ping_seconds,
+                reconnect,
+                began_us,
             };
             workers.push(Worker::start(&plan).await?);
-        }
-        for worker in &mut workers {
-            match worker.hear().await? {
-                Said::Opened => {}
-                Said::Seen(_) => return Err("a worker ended before its time".into()),
-            }
         }
         Ok(Self {
             workers,
             connections: load.connections,
-            open_seconds: began.elapsed().as_secs_f64(),
+            began,
+            open_seconds: None,
         })
+    }
+
+    /// Waits until every connection is open or has failed: how many are open.
+    ///
+    /// # Errors
+    /// When a worker died.
+    pub(crate) async fn opened(&mut self) -> Result<u64, String> {
+        let mut opened = 0;
+        for worker in &mut self.workers {
+            match worker.hear().await? {
+                Said::Opened(connections) => opened += connections,
+                Said::Seen(_) => return Err("a worker ended before its time".into()),
+            }
+        }
+        self.open_seconds = Some(self.began.elapsed().as_secs_f64());
+        Ok(opened)
     }
 
     /// Gathers what the workers saw, once each connection has had so many messages or no more come.
@@ -89,14 +118,18 @@ impl Crew {
             worker.say(&Finish { messages_each }).await?;
         }
         for worker in &mut self.workers {
-            match worker.hear().await? {
-                Said::Seen(seen) => all.merge(&seen),
-                Said::Opened => return Err("a worker opened its connections twice".into()),
+            loop {
+                match worker.hear().await? {
+                    Said::Seen(seen) => break all.merge(&seen),
+                    // It had its last one open just when it was asked to end.
+                    Said::Opened(_) => {}
+                }
             }
         }
+        let elapsed = || self.began.elapsed().as_secs_f64();
         let report = Report {
             connections: self.connections as u64,
-            open_seconds: self.open_seconds,
+            open_seconds: self.open_seconds.unwrap_or_else(elapsed),
             seen: all,
             published: None,
         };
@@ -185,7 +218,9 @@ fn raise_file_limit() -> Result<u64, String> {
 fn hint(error: &wse_e2e::Error) -> String {
     match error {
         wse_e2e::Error::Refused { .. } => {
-            format!("{error}; does the gateway know --secret and --issuer, or is --token right?")
+            format!(
+                "{error}; does the gateway know --secret, --issuer and --audience, or is --token right?"
+            )
         }
         wse_e2e::Error::Unreachable { .. } => {
             format!("{error}; is a gateway there (--host, --port)?")

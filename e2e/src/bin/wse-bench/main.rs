@@ -4,11 +4,14 @@
 //! process may hold only so many files.
 //!
 //! `cli` is what the user says, `crew` starts the workers and gathers what they saw, `worker` is what
-//! one of them does, `publish` is the backend, `latency` and `report` are the figures.
+//! one of them does, `connection` what one connection goes through, `publish` is the backend, `latency`,
+//! `moves` and `report` are the figures.
 
 mod cli;
+mod connection;
 mod crew;
 mod latency;
+mod moves;
 mod publish;
 mod report;
 mod worker;
@@ -17,11 +20,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use self::cli::{Cli, Command, Load, Output, Target};
+use self::cli::{Cli, Command, Output};
 use self::crew::Crew;
-use self::report::Report;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -47,9 +51,24 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), String> {
     let report = match cli.command {
-        Command::Connect(load) => hold(&cli.target, &load, Duration::ZERO).await?,
-        Command::Hold { load, seconds } => {
-            hold(&cli.target, &load, Duration::from_secs(seconds)).await?
+        Command::Connect(load) => Crew::open(&cli.target, &load).await?.finish(0).await?,
+        Command::Hold {
+            load,
+            seconds,
+            reconnect,
+        } => {
+            // From here on, because as the first process of a container it cannot be ended otherwise.
+            let mut told = signal(SignalKind::terminate())
+                .map_err(|error| format!("cannot listen to SIGTERM: {error}"))?;
+            let mut crew = tokio::select! {
+                crew = Crew::start(&cli.target, &load, reconnect) => crew?,
+                _ = told.recv() => return Err("ended by SIGTERM before the first connection".into()),
+            };
+            tokio::select! {
+                held = hold(&mut crew, Duration::from_secs(seconds), cli.output) => held?,
+                _ = told.recv() => {}
+            }
+            crew.finish(0).await?
         }
         Command::Publish {
             load,
@@ -80,8 +99,16 @@ async fn run(cli: Cli) -> Result<(), String> {
     Ok(())
 }
 
-async fn hold(target: &Target, load: &Load, time: Duration) -> Result<Report, String> {
-    let crew = Crew::open(target, load).await?;
+/// Says when all are open, and keeps them for so long.
+async fn hold(crew: &mut Crew, time: Duration, output: Output) -> Result<(), String> {
+    let connections = crew.opened().await?;
+    match output {
+        Output::Json => println!(
+            "{}",
+            json!({ "event": "holding", "connections": connections })
+        ),
+        Output::Text => println!("holding    {connections}"),
+    }
     sleep(time).await;
-    crew.finish(0).await
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::latency::{Latency, Summary};
+use crate::moves::{self, Moves};
 
 /// What one worker saw, or all of them together.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -24,6 +25,8 @@ pub(crate) struct Seen {
     pub(crate) ping: Latency,
     /// From the moment a message was due to be published to its arrival.
     pub(crate) delivery: Latency,
+    /// What connections went through that come back.
+    pub(crate) moves: Option<Moves>,
 }
 
 /// What the backend saw.
@@ -59,6 +62,9 @@ impl Seen {
         self.handshake.merge(&other.handshake);
         self.ping.merge(&other.ping);
         self.delivery.merge(&other.delivery);
+        if let Some(moves) = &other.moves {
+            self.moves.get_or_insert_default().merge(moves);
+        }
     }
 }
 
@@ -93,6 +99,7 @@ impl Report {
             connections: Connections<'a>,
             published: Option<Published<'a>>,
             delivered: Delivered,
+            moves: Option<moves::Summary<'a>>,
         }
         let whole = Whole {
             connections: Connections {
@@ -115,6 +122,7 @@ impl Report {
                 expected: self.expected(),
                 latency: self.seen.delivery.summary(),
             },
+            moves: self.seen.moves.as_ref().map(Moves::summary),
         };
         serde_json::to_string(&whole).map_err(|error| error.to_string())
     }
@@ -150,7 +158,11 @@ impl fmt::Display for Report {
             None if seen.delivered > 0 => writeln!(f, "delivered  {}", seen.delivered)?,
             None => {}
         }
-        row(f, "delivery", &seen.delivery)
+        row(f, "delivery", &seen.delivery)?;
+        match &seen.moves {
+            Some(moves) => moves.fmt(f),
+            None => Ok(()),
+        }
     }
 }
 

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, interval_at, sleep, sleep_until};
-use wse_e2e::Error;
-use wse_e2e::client::{Auth, Client, Dial};
+use tokio::time::{Instant, sleep};
+use wse_e2e::client::{Auth, Dial};
 
+use crate::connection::{self, Crowd};
+use crate::moves::Track;
 use crate::report::Seen;
 
-/// Deliveries count as lost when none has arrived for this long.
+/// Deliveries count as lost, and connections as gone, when none has arrived for this long.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// What a worker is to do.
@@ -34,6 +35,10 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     pub(crate) topics: Vec<String>,
     pub(crate) ping_seconds: u64,
+    /// Whether a connection that ends comes back.
+    pub(crate) reconnect: bool,
+    /// When the run began, in microseconds since 1970.
+    pub(crate) began_us: u64,
 }
 
 /// The parent has seen enough.
@@ -46,13 +51,11 @@ pub(crate) struct Finish {
 /// What a worker says.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Said {
-    /// Every connection is open or has failed.
-    Opened,
+    /// Every connection is open or has failed; so many are open.
+    Opened(u64),
     /// The end.
     Seen(Box<Seen>),
 }
-
-type Shared = Rc<RefCell<Seen>>;
 
 /// Does what the parent says.
 ///
@@ -61,61 +64,54 @@ type Shared = Rc<RefCell<Seen>>;
 pub(crate) async fn run() -> Result<(), String> {
     let mut parent = BufReader::new(stdin()).lines();
     let plan: Plan = hear(&mut parent).await?.ok_or("no plan came")?;
-    let seen = Shared::default();
+    let crowd = Rc::new(crowd(&plan));
     let local = LocalSet::new();
     local
         .run_until(async {
-            open(&plan, &seen).await;
-            say(&Said::Opened)?;
-            let finish: Option<Finish> = hear(&mut parent).await?;
+            // A parent that is asked to end does not wait until all are open.
+            let finish: Option<Finish> = tokio::select! {
+                () = open(&plan, &crowd) => {
+                    say(&Said::Opened(crowd.seen.borrow().opened))?;
+                    hear(&mut parent).await?
+                }
+                finish = hear(&mut parent) => finish?,
+            };
             // Without a parent nobody waits for the figures.
             let Some(finish) = finish else { return Ok(()) };
-            settle(&seen, finish.messages_each).await;
-            say(&Said::Seen(Box::new(seen.take())))
+            settle(&crowd, finish.messages_each).await;
+            say(&Said::Seen(Box::new(crowd.take_seen())))
         })
         .await
 }
 
+fn crowd(plan: &Plan) -> Crowd {
+    let tracks = || RefCell::new((0..plan.connections).map(|_| Track::default()).collect());
+    Crowd {
+        dial: Dial {
+            url: plan.url.clone(),
+            auth: Auth::Cookie(plan.token.clone()),
+            origin: None,
+            source: plan.source,
+        },
+        topics: plan.topics.clone(),
+        slots: Semaphore::new(plan.concurrency),
+        ping: Duration::from_secs(plan.ping_seconds),
+        tracks: plan.reconnect.then(tracks),
+        began_us: plan.began_us,
+        seen: RefCell::default(),
+    }
+}
+
 /// Opens every connection; ends when each is open or has failed.
-async fn open(plan: &Plan, seen: &Shared) {
-    let dial = Dial {
-        url: plan.url.clone(),
-        auth: Auth::Cookie(plan.token.clone()),
-        origin: None,
-        source: plan.source,
-    };
-    let dial = Rc::new(dial);
-    let topics: Rc<[String]> = plan.topics.clone().into();
-    let slots = Rc::new(Semaphore::new(plan.concurrency));
+async fn open(plan: &Plan, crowd: &Rc<Crowd>) {
     let start = Instant::now() + Duration::from_micros(plan.first_us);
     let mut opening = Vec::with_capacity(plan.connections);
     for number in 0..plan.connections {
         let due = (plan.every_us > 0).then(|| {
             start + Duration::from_micros(plan.every_us) * u32::try_from(number).unwrap_or(u32::MAX)
         });
-        let (dial, topics, slots, seen) =
-            (dial.clone(), topics.clone(), slots.clone(), seen.clone());
-        let ping = Duration::from_secs(plan.ping_seconds);
-        opening.push(tokio::task::spawn_local(async move {
-            if let Some(due) = due {
-                sleep_until(due).await;
-            }
-            let Ok(_slot) = slots.acquire().await else {
-                return;
-            };
-            let due = due.unwrap_or_else(Instant::now);
-            match connect(&dial, &topics).await {
-                Ok(client) => {
-                    let mut now = seen.borrow_mut();
-                    now.opened += 1;
-                    now.held += 1;
-                    now.handshake.record(due.elapsed());
-                    drop(now);
-                    tokio::task::spawn_local(stay(client, ping, seen));
-                }
-                Err(error) => fail(&seen, &error),
-            }
-        }));
+        let connection = connection::open(crowd.clone(), number, due);
+        opening.push(tokio::task::spawn_local(connection));
     }
     for opened in opening {
         // A task that panicked has printed why; its connection is neither opened nor held.
@@ -123,65 +119,21 @@ async fn open(plan: &Plan, seen: &Shared) {
     }
 }
 
-/// Connects and subscribes.
-///
-/// # Errors
-/// Also when a topic is refused.
-pub(crate) async fn connect(dial: &Dial, topics: &[String]) -> Result<Client, Error> {
-    let mut client = Client::connect(dial).await?;
-    if topics.is_empty() {
-        return Ok(client);
-    }
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let ack = client.subscribe(&names).await?;
-    if !ack.success {
-        let failed = ack.failed_topics.join(", ");
-        return Err(Error::Protocol(format!(
-            "not allowed to subscribe to {failed}"
-        )));
-    }
-    Ok(client)
-}
-
-/// Reads and pings until the connection ends.
-async fn stay(mut client: Client, ping: Duration, seen: Shared) {
-    let first = Instant::now() + ping.mul_f64(fastrand::f64());
-    let mut pings = interval_at(first, ping.max(Duration::from_secs(1)));
-    let end = loop {
-        tokio::select! {
-            event = client.next() => match event {
-                Ok(event) => deliver(&seen, &event.p),
-                Err(end) => break end,
-            },
-            due = pings.tick(), if !ping.is_zero() => match client.ping().await {
-                Ok(_) => seen.borrow_mut().ping.record(due.elapsed()),
-                Err(end) => break end,
-            },
-        }
-    };
-    seen.borrow_mut().held -= 1;
-    fail(&seen, &end);
-}
-
-fn deliver(seen: &Shared, payload: &serde_json::Value) {
-    let Some(due_us) = payload["ts_us"].as_u64() else {
-        return;
-    };
-    let mut seen = seen.borrow_mut();
-    seen.delivered += 1;
-    let latency = now_us().saturating_sub(due_us);
-    seen.delivery.record(Duration::from_micros(latency));
-}
-
-async fn settle(seen: &Shared, messages_each: u64) {
-    let wanted = messages_each * seen.borrow().opened;
-    let (mut before, mut since) = (0, Instant::now());
+/// Waits until each connection has had so many messages and those that come back are back, or until
+/// there is nothing new.
+async fn settle(crowd: &Crowd, messages_each: u64) {
+    let (mut before, mut since) = ((0, 0), Instant::now());
     loop {
-        let delivered = seen.borrow().delivered;
-        if delivered != before {
-            (before, since) = (delivered, Instant::now());
+        let (opened, held, delivered) = {
+            let seen = crowd.seen.borrow();
+            (seen.opened, seen.held, seen.delivered)
+        };
+        if (held, delivered) != before {
+            (before, since) = ((held, delivered), Instant::now());
         }
-        if delivered >= wanted || since.elapsed() > QUIET {
+        let away = crowd.tracks.is_some() && held < opened;
+        let done = delivered >= messages_each * opened && !away;
+        if done || since.elapsed() > QUIET {
             return;
         }
         sleep(Duration::from_millis(20)).await;
@@ -194,11 +146,6 @@ pub(crate) fn now_us() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     })
-}
-
-fn fail(seen: &Shared, error: &Error) {
-    let mut seen = seen.borrow_mut();
-    *seen.failures.entry(error.to_string()).or_default() += 1;
 }
 
 async fn hear<T: for<'de> Deserialize<'de>>(

@@ -1,0 +1,247 @@
+//! One connection of a worker: opened when it is due, kept, and, if it should, brought back as the
+//! published clients do whenever it ends.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, interval_at, sleep, sleep_until};
+use wse_e2e::Error;
+use wse_e2e::client::{Client, Dial};
+
+use crate::moves::{LOST, Moves, Track, comes_back};
+use crate::report::Seen;
+use crate::worker::now_us;
+
+/// The published clients' pause before an attempt: the first, how it grows with each that fails, and
+/// the longest. Each is up to a tenth longer or shorter.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_GROWS: f64 = 1.5;
+const PAUSE_MOST: Duration = Duration::from_secs(30);
+
+/// What the connections of one worker share.
+pub(crate) struct Crowd {
+    pub(crate) dial: Dial,
+    pub(crate) topics: Vec<String>,
+    /// Handshakes under way at once.
+    pub(crate) slots: Semaphore,
+    /// Time between the pings of one connection. Zero: none.
+    pub(crate) ping: Duration,
+    /// What became of each connection, when they come back.
+    pub(crate) tracks: Option<RefCell<Vec<Track>>>,
+    /// When the run began, in microseconds since 1970.
+    pub(crate) began_us: u64,
+    pub(crate) seen: RefCell<Seen>,
+}
+
+/// One connection, and how it came to where it is.
+struct Connection {
+    crowd: Rc<Crowd>,
+    number: usize,
+    /// Attempts that failed since one succeeded.
+    failures: i32,
+    /// Times that it was asked to move and has not come back yet.
+    asked: u32,
+}
+
+/// Opens one, and keeps it from then on. Ends when it is open or has failed for good.
+pub(crate) async fn open(crowd: Rc<Crowd>, number: usize, due: Option<Instant>) {
+    if let Some(due) = due {
+        sleep_until(due).await;
+    }
+    let mut connection = Connection {
+        crowd,
+        number,
+        failures: 0,
+        asked: 0,
+    };
+    if let Some((client, began)) = connection.reach().await {
+        let mut seen = connection.crowd.seen.borrow_mut();
+        seen.opened += 1;
+        seen.handshake.record(due.unwrap_or(began).elapsed());
+        drop(seen);
+        tokio::task::spawn_local(connection.stay(client));
+    }
+}
+
+/// Connects and subscribes.
+///
+/// # Errors
+/// Also when a topic is refused.
+pub(crate) async fn connect(dial: &Dial, topics: &[String]) -> Result<Client, Error> {
+    let mut client = Client::connect(dial).await?;
+    if topics.is_empty() {
+        return Ok(client);
+    }
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let ack = client.subscribe(&names).await?;
+    if !ack.success {
+        let failed = ack.failed_topics.join(", ");
+        return Err(Error::Protocol(format!(
+            "not allowed to subscribe to {failed}"
+        )));
+    }
+    Ok(client)
+}
+
+impl Crowd {
+    /// What all saw, at the end.
+    pub(crate) fn take_seen(&self) -> Seen {
+        let mut seen = self.seen.take();
+        for track in self.tracks.iter().flat_map(|it| it.take()) {
+            seen.moves.get_or_insert_default().add(&track);
+        }
+        seen
+    }
+
+    fn fail(&self, error: &Error) {
+        let mut seen = self.seen.borrow_mut();
+        *seen.failures.entry(error.to_string()).or_default() += 1;
+    }
+
+    /// Of connections that come back.
+    fn moves<T>(&self, note: impl FnOnce(&mut Moves) -> T) -> T {
+        note(self.seen.borrow_mut().moves.get_or_insert_default())
+    }
+}
+
+impl Connection {
+    /// Connects, however often it takes if it should come back; also when the first attempt began.
+    /// None: it failed for good.
+    async fn reach(&mut self) -> Option<(Client, Instant)> {
+        let mut first = None;
+        loop {
+            let attempt = {
+                // Nobody closes it.
+                let _slot = self.crowd.slots.acquire().await.ok()?;
+                first.get_or_insert_with(Instant::now);
+                connect(&self.crowd.dial, &self.crowd.topics).await
+            };
+            let again = match attempt {
+                Ok(client) => {
+                    self.arrived(&client);
+                    return first.map(|first| (client, first));
+                }
+                // Let in, and sent away before it had subscribed.
+                Err(end @ Error::Closed { .. }) => self.ended(&end),
+                Err(error) => self.failed(&error),
+            };
+            if !again {
+                return None;
+            }
+            sleep(pause(self.failures)).await;
+        }
+    }
+
+    /// Reads and pings until the connection ends, and again if it comes back.
+    async fn stay(mut self, mut client: Client) {
+        loop {
+            let end = self.listen(&mut client).await;
+            drop(client);
+            self.left();
+            if !self.ended(&end) {
+                return;
+            }
+            sleep(pause(self.failures)).await;
+            match self.reach().await {
+                Some((again, _)) => client = again,
+                None => return,
+            }
+        }
+    }
+
+    async fn listen(&self, client: &mut Client) -> Error {
+        let ping = self.crowd.ping;
+        let first = Instant::now() + ping.mul_f64(fastrand::f64());
+        let mut pings = interval_at(first, ping.max(Duration::from_secs(1)));
+        loop {
+            tokio::select! {
+                event = client.next() => match event {
+                    Ok(event) => self.deliver(&event.p),
+                    Err(end) => return end,
+                },
+                due = pings.tick(), if !ping.is_zero() => match client.ping().await {
+                    Ok(_) => self.crowd.seen.borrow_mut().ping.record(due.elapsed()),
+                    Err(end) => return end,
+                },
+            }
+        }
+    }
+
+    fn deliver(&self, payload: &serde_json::Value) {
+        let Some(due_us) = payload["ts_us"].as_u64() else {
+            return;
+        };
+        let mut seen = self.crowd.seen.borrow_mut();
+        seen.delivered += 1;
+        let latency = now_us().saturating_sub(due_us);
+        seen.delivery.record(Duration::from_micros(latency));
+        if let Some(number) = payload["seq"].as_u64() {
+            self.track(|track| track.number(number));
+        }
+    }
+
+    fn arrived(&mut self, client: &Client) {
+        self.failures = 0;
+        self.crowd.seen.borrow_mut().held += 1;
+        let asked = std::mem::take(&mut self.asked);
+        // `<node>.<unique>`
+        let node = client.connection_id().split_once('.');
+        let node = node.map_or("", |(node, _)| node).to_owned();
+        self.track(|track| {
+            track.moves += asked;
+            track.node = Some(node);
+        });
+    }
+
+    fn left(&self) {
+        self.crowd.seen.borrow_mut().held -= 1;
+        self.track(|track| track.node = None);
+    }
+
+    /// Notes how an open connection ended; whether it comes back.
+    fn ended(&mut self, end: &Error) -> bool {
+        let code = match end {
+            Error::Closed { code, .. } => *code,
+            _ => LOST,
+        };
+        if self.crowd.tracks.is_none() {
+            self.crowd.fail(end);
+            return false;
+        }
+        if code == LOST || !comes_back(code) {
+            self.crowd.fail(end);
+        }
+        let after_us = now_us().saturating_sub(self.crowd.began_us);
+        if self.crowd.moves(|moves| moves.close(code, after_us)) {
+            self.asked += 1;
+        }
+        self.failures = 0;
+        comes_back(code)
+    }
+
+    /// Notes an attempt that came to nothing; whether there is another.
+    fn failed(&mut self, error: &Error) -> bool {
+        self.crowd.fail(error);
+        self.failures += 1;
+        if self.crowd.tracks.is_none() {
+            return false;
+        }
+        self.crowd.moves(Moves::fail);
+        !matches!(error, Error::Refused { .. })
+    }
+
+    fn track(&self, note: impl FnOnce(&mut Track)) {
+        if let Some(tracks) = &self.crowd.tracks {
+            note(&mut tracks.borrow_mut()[self.number]);
+        }
+    }
+}
+
+fn pause(failures: i32) -> Duration {
+    let pause = PAUSE
+        .mul_f64(PAUSE_GROWS.powi(failures.min(20)))
+        .min(PAUSE_MOST);
+    pause.mul_f64(0.9 + 0.2 * fastrand::f64())
+}

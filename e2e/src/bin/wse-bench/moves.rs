@@ -1,0 +1,248 @@
+//! What became of connections that come back whenever they are closed: how often each was asked to
+//! move, when, where it is now, and what it missed meanwhile.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A gateway that drains or sheds closes with it: come back now.
+const MOVE: u16 = 4300;
+/// After these the published clients do not come back (wse-protocol 1.11).
+const FINAL: [u16; 5] = [1000, 1001, 1008, 4401, 4403];
+/// Stands for a connection that broke without a Close frame (RFC 6455 section 7.1.5).
+pub(crate) const LOST: u16 = 1006;
+
+/// What one worker's connections went through, or all of them together.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Moves {
+    /// Connections by how often they moved: were closed with 4300, and connected again.
+    connections: BTreeMap<u32, u64>,
+    /// How connections were closed, by code.
+    closes: BTreeMap<u16, u64>,
+    /// Attempts to connect that came to nothing; why is in the report's failures.
+    failed_attempts: u64,
+    /// Closes with 4300 by the tenth of a second since the start.
+    tenths: BTreeMap<u64, u64>,
+    /// Microseconds from the start to the first close with 4300, and to the last.
+    span_us: Option<(u64, u64)>,
+    /// Connections at the end, by node.
+    nodes: BTreeMap<String, u64>,
+    /// Numbered messages that a connection did not receive, although it did receive some before and
+    /// after them.
+    missing: u64,
+    /// Numbered messages that a connection received again.
+    repeated: u64,
+}
+
+/// One connection, through all its moves.
+#[derive(Debug, Default)]
+pub(crate) struct Track {
+    /// The node that it is on. None: it is away.
+    pub(crate) node: Option<String>,
+    /// How often it was asked to move and has come back.
+    pub(crate) moves: u32,
+    numbers: Numbers,
+}
+
+/// Numbers that arrived, as runs from a first to a last: memory is for gaps, not for messages.
+#[derive(Debug, Default)]
+struct Numbers {
+    runs: BTreeMap<u64, u64>,
+    repeated: u64,
+}
+
+impl Moves {
+    /// Notes a close so long after the start. Whether it asked the connection to move.
+    pub(crate) fn close(&mut self, code: u16, after_us: u64) -> bool {
+        *self.closes.entry(code).or_default() += 1;
+        if code == MOVE {
+            *self.tenths.entry(after_us / 100_000).or_default() += 1;
+            self.widen((after_us, after_us));
+        }
+        code == MOVE
+    }
+
+    pub(crate) fn fail(&mut self) {
+        self.failed_attempts += 1;
+    }
+
+    /// Adds where one connection is at the end, and what it went through.
+    pub(crate) fn add(&mut self, track: &Track) {
+        *self.connections.entry(track.moves).or_default() += 1;
+        if let Some(node) = &track.node {
+            *self.nodes.entry(node.clone()).or_default() += 1;
+        }
+        self.missing += track.numbers.missing();
+        self.repeated += track.numbers.repeated;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        merge(&mut self.connections, &other.connections);
+        merge(&mut self.closes, &other.closes);
+        merge(&mut self.tenths, &other.tenths);
+        merge(&mut self.nodes, &other.nodes);
+        self.failed_attempts += other.failed_attempts;
+        self.missing += other.missing;
+        self.repeated += other.repeated;
+        if let Some(span) = other.span_us {
+            self.widen(span);
+        }
+    }
+
+    /// The same with times in seconds.
+    pub(crate) fn summary(&self) -> Summary<'_> {
+        let seconds = |us: u64| us as f64 / 1_000_000.0;
+        Summary {
+            connections: &self.connections,
+            closes: &self.closes,
+            failed_attempts: self.failed_attempts,
+            first_seconds: self.span_us.map(|(first, _)| seconds(first)),
+            last_seconds: self.span_us.map(|(_, last)| seconds(last)),
+            tenths: &self.tenths,
+            nodes: &self.nodes,
+            missing: self.missing,
+            repeated: self.repeated,
+        }
+    }
+
+    fn widen(&mut self, (first, last): (u64, u64)) {
+        let (from, to) = self.span_us.unwrap_or((first, last));
+        self.span_us = Some((from.min(first), to.max(last)));
+    }
+}
+
+/// [`Moves`] for a report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary<'a> {
+    connections: &'a BTreeMap<u32, u64>,
+    closes: &'a BTreeMap<u16, u64>,
+    failed_attempts: u64,
+    first_seconds: Option<f64>,
+    last_seconds: Option<f64>,
+    tenths: &'a BTreeMap<u64, u64>,
+    nodes: &'a BTreeMap<String, u64>,
+    missing: u64,
+    repeated: u64,
+}
+
+impl fmt::Display for Moves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (times, connections) in &self.connections {
+            writeln!(f, "moved      {connections} connections {times} times")?;
+        }
+        if let Some((first, last)) = self.span_us {
+            let seconds = |us: u64| us as f64 / 1_000_000.0;
+            let (first, last) = (seconds(first), seconds(last));
+            writeln!(
+                f,
+                "asked      from {first:.2} s to {last:.2} s after the start"
+            )?;
+        }
+        for (code, count) in &self.closes {
+            writeln!(f, "closed     {count} with {code}")?;
+        }
+        for (node, connections) in &self.nodes {
+            writeln!(f, "now        {connections} on {node}")?;
+        }
+        let (failed, missing, repeated) = (self.failed_attempts, self.missing, self.repeated);
+        writeln!(f, "attempts   {failed} came to nothing")?;
+        writeln!(f, "numbered   {missing} missing, {repeated} repeated")
+    }
+}
+
+impl Track {
+    /// Notes a numbered message.
+    pub(crate) fn number(&mut self, number: u64) {
+        self.numbers.add(number);
+    }
+}
+
+impl Numbers {
+    fn add(&mut self, number: u64) {
+        let before = self.runs.range(..=number).next_back();
+        let before = before.map(|(&first, &last)| (first, last));
+        if before.is_some_and(|(_, last)| number <= last) {
+            self.repeated += 1;
+            return;
+        }
+        let joins = before.filter(|&(_, last)| last + 1 == number);
+        let first = joins.map_or(number, |(first, _)| first);
+        let after = number
+            .checked_add(1)
+            .and_then(|next| self.runs.remove(&next));
+        self.runs.insert(first, after.unwrap_or(number));
+    }
+
+    fn missing(&self) -> u64 {
+        let lasts = self.runs.values();
+        let firsts = self.runs.keys().skip(1);
+        lasts
+            .zip(firsts)
+            .map(|(last, first)| first - last - 1)
+            .sum()
+    }
+}
+
+/// Whether the published clients come back after a close with this code.
+pub(crate) fn comes_back(code: u16) -> bool {
+    !FINAL.contains(&code)
+}
+
+fn merge<K: Clone + Ord>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *into.entry(key.clone()).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_and_repeats_are_counted_in_any_order() {
+        let cases: [(&[u64], u64, u64); 7] = [
+            (&[], 0, 0),
+            (&[7], 0, 0),
+            (&[5, 6, 7], 0, 0),
+            (&[5, 7, 6], 0, 0),
+            (&[0, 1, 4, 9], 6, 0),
+            (&[3, 3, 4, 3], 0, 2),
+            (&[u64::MAX, 0, 1, 1], u64::MAX - 2, 1),
+        ];
+        for (received, missing, repeated) in cases {
+            let mut numbers = Numbers::default();
+            for &number in received {
+                numbers.add(number);
+            }
+            assert_eq!(numbers.missing(), missing, "{received:?}");
+            assert_eq!(numbers.repeated, repeated, "{received:?}");
+        }
+    }
+
+    #[test]
+    fn what_workers_saw_adds_up() {
+        let mut all = Moves::default();
+        for (after_us, moves, node) in [(250_000, 1, "b"), (120_000, 1, "b"), (130_000, 2, "c")] {
+            let mut one = Moves::default();
+            assert!(one.close(MOVE, after_us));
+            assert!(!one.close(LOST, 5));
+            one.fail();
+            one.add(&Track {
+                node: Some(node.into()),
+                moves,
+                ..Track::default()
+            });
+            all.merge(&one);
+        }
+        assert_eq!(all.connections, BTreeMap::from([(1, 2), (2, 1)]));
+        assert_eq!(all.closes, BTreeMap::from([(LOST, 3), (MOVE, 3)]));
+        assert_eq!(all.tenths, BTreeMap::from([(1, 2), (2, 1)]));
+        assert_eq!(all.span_us, Some((120_000, 250_000)));
+        assert_eq!(
+            all.nodes,
+            BTreeMap::from([("b".into(), 2), ("c".into(), 1)])
+        );
+        assert_eq!(all.failed_attempts, 3);
+    }
+}
