@@ -2,7 +2,8 @@
 //!
 //! The rooms, and the arrows between them (each points one way): `api <- plan <- controller`,
 //! `plan <- local`, `tier <- plan`. `plan` and `tier` decide and are pure; `controller` carries out
-//! with Kubernetes, `local` with processes, and both ask gateways by `ask`.
+//! with Kubernetes, `local` with processes, and both ask gateways by `ask`. `verify` tries out an
+//! installed operator.
 
 pub mod api;
 mod ask;
@@ -11,3 +12,4 @@ pub mod local;
 pub mod plan;
 mod random;
 pub mod tier;
+pub mod verify;

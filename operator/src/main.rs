@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use wse_operator::local::{self, Options};
-use wse_operator::{api, controller, tier};
+use wse_operator::{api, controller, tier, verify};
 
 /// Turns a WseCluster into a fleet of gateways.
 #[derive(Parser)]
@@ -51,6 +52,19 @@ enum Command {
     },
     /// Print the eight load tiers.
     Tiers,
+    /// See that an installed operator works: it is ready, and a fleet made for this becomes so. Run by
+    /// `helm test`.
+    Verify {
+        /// Namespace to make the fleet in.
+        #[arg(long)]
+        namespace: String,
+        /// Where the operator answers, such as http://wse-operator.wse-system:8080.
+        #[arg(long)]
+        service: String,
+        /// Seconds that all of it may take.
+        #[arg(long, default_value_t = 120)]
+        timeout: u64,
+    },
 }
 
 #[derive(Args)]
@@ -123,6 +137,20 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         Command::Tiers => print!("{}", tier::table()),
+        Command::Verify {
+            namespace,
+            service,
+            timeout,
+        } => {
+            let options = verify::Options {
+                namespace,
+                service,
+                timeout: Duration::from_secs(timeout),
+            };
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build()?;
+            println!("{}", runtime.block_on(verify::verify(&options))?);
+        }
         Command::Up {
             file,
             replicas,

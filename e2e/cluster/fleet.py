@@ -1,0 +1,152 @@
+"""A WseCluster under test, and the clients and backends of it."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import urllib.error
+import urllib.request
+
+import kube
+
+SECRET = "a-test-secret-of-32-bytes-or-more"
+KEY = "a-test-api-key"
+ISSUER = "tests"
+
+
+def secret(name: str, **entries: str) -> dict:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": entries}
+
+
+def cluster(name: str = "chat", **spec) -> dict:
+    """A WseCluster on the tests' Redis that drains within seconds."""
+    whole = {
+        "capacity": {"tier": "Light"},
+        "scaling": {"replicas": 2},
+        "drain": {"propagationSeconds": 1, "windowSeconds": 4, "deadlineSeconds": 8},
+        "backplane": {"type": "Redis", "redis": {"url": "redis://redis:6379"}},
+        "auth": {
+            "keys": [{"algorithm": "HS256", "secretKeyRef": {"name": f"{name}-jwt", "key": "secret"}}],
+            "issuers": [ISSUER],
+            "audiences": [ISSUER],
+        },
+        "api": {"keys": [{"secretKeyRef": {"name": f"{name}-key", "key": "key"}}]},
+        **spec,
+    }
+    metadata = {"name": name}
+    return {"apiVersion": "wse.dev/v1alpha1", "kind": "WseCluster", "metadata": metadata, "spec": whole}
+
+
+def token(user: str, *topics: str) -> str:
+    """Signed with the secret of `cluster`."""
+
+    def part(value: dict) -> bytes:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+
+    claims = {"sub": user, "iss": ISSUER, "aud": ISSUER, "exp": int(time.time()) + 3_600}
+    text = part({"alg": "HS256", "typ": "JWT"}) + b"." + part({**claims, "wse_topics": {"allow": topics, "deny": []}})
+    signature = hmac.digest(SECRET.encode(), text, hashlib.sha256)
+    return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+class Fleet:
+    """A WseCluster that is there, with its Secrets and a Redis."""
+
+    def __init__(self, namespace: str, whole: dict):
+        self.namespace, self.name = namespace, whole["metadata"]["name"]
+        kube.kubectl("apply", "--namespace", namespace, "--filename", str(kube.REPO / "e2e/kind/redis.yaml"))
+        kube.apply(namespace, secret(f"{self.name}-jwt", secret=SECRET), secret(f"{self.name}-key", key=KEY), whole)
+        self.until_settled()
+
+    def seen(self) -> dict:
+        return kube.get("wse", self.name, "--namespace", self.namespace)
+
+    def change(self, spec: dict) -> None:
+        kube.patch(self.namespace, f"wse/{self.name}", {"spec": spec})
+
+    def until_settled(self, patience: float = kube.PATIENCE_SECONDS) -> dict:
+        """All pods Ready, none comes or goes, and the status is about the present spec."""
+
+        def look():
+            whole = self.seen()
+            status = whole.get("status", {})
+            told = [kube.condition(whole, kind) for kind in ("Ready", "Settled")]
+            fits = status.get("observedGeneration") == whole["metadata"]["generation"]
+            count = status.get("readyReplicas") == status.get("replicas") == whole["spec"]["scaling"]["replicas"]
+            done = fits and count and all(it.get("status") == "True" for it in told)
+            return whole if done else f"{status}"
+
+        return kube.until(f"{self.name} is settled", look, patience)
+
+    def until_condition(self, kind: str, reason: str) -> dict:
+        def look():
+            found = kube.condition(self.seen(), kind)
+            return found if found.get("reason") == reason else f"{found}"
+
+        return kube.until(f"{kind} is {reason}", look)
+
+    def pods(self) -> list[dict]:
+        """The pods that stay."""
+        pods = kube.get("pods", "--namespace", self.namespace, f"--selector=wse.dev/cluster={self.name}")["items"]
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def names(self) -> set[str]:
+        return {pod["metadata"]["name"] for pod in self.pods()}
+
+    def uids(self) -> set[str]:
+        return {pod["metadata"]["uid"] for pod in self.pods()}
+
+    def events(self, reason: str) -> list[str]:
+        about = f"involvedObject.kind=WseCluster,involvedObject.name={self.name},reason={reason}"
+        events = kube.get("events", "--namespace", self.namespace, f"--field-selector={about}")["items"]
+        return [event["message"] for event in events]
+
+
+class Bench:
+    """Clients in a pod, connected through the Service, that come back when they are asked to move."""
+
+    def __init__(self, fleet: Fleet, connections: int, image: str):
+        self.fleet, self.connections = fleet, connections
+        arguments = ["hold", "--reconnect", "--output=json", f"--host={fleet.name}", "--port=80", "--seconds=600"]
+        arguments += [f"--connections={connections}", "--rate=500", "--topic=bench.all", "--workers=1"]
+        arguments += [f"--secret={SECRET}", f"--issuer={ISSUER}"]
+        container = {"name": "bench", "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments}
+        spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 60}
+        kube.kubectl("delete", "pod", "bench", "--namespace", fleet.namespace, "--ignore-not-found")
+        kube.apply(fleet.namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench"}, "spec": spec})
+        kube.until("all clients are connected", self._holds)
+
+    def report(self) -> dict:
+        """Ends the clients, and says what became of them."""
+        # Not deleted yet: its log has to be read.
+        kube.kubectl("logs", "--namespace", self.fleet.namespace, "bench")
+        log = self._end()
+        return json.loads(log[-1])
+
+    def _end(self) -> list[str]:
+        following = kube.subprocess.Popen(
+            ["kubectl", "logs", "--namespace", self.fleet.namespace, "--follow", "bench"],
+            stdout=kube.subprocess.PIPE,
+            text=True,
+        )
+        kube.kubectl("delete", "pod", "bench", "--namespace", self.fleet.namespace)
+        output, _ = following.communicate(timeout=kube.PATIENCE_SECONDS)
+        return output.strip().splitlines()
+
+    def _holds(self):
+        log = kube.kubectl("logs", "--namespace", self.fleet.namespace, "bench").splitlines()
+        held = [line for line in log if '"holding"' in line]
+        return held if held else f"{log[-3:]}"
+
+
+def publish(port: int, topic: str, payload: dict, key: str = KEY, kind: str = "numbered") -> int:
+    """Publishes through a forwarded API port; the answer's status code."""
+    body = json.dumps({"topic": topic, "message": {"t": kind, "p": payload}}).encode()
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/publish", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code

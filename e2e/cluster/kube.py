@@ -1,0 +1,87 @@
+"""Kubernetes as the tests see it: kubectl and helm on PATH, and a kubeconfig."""
+
+import json
+import re
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+# A bound on waits that events end; no test measures time.
+PATIENCE_SECONDS = 120
+
+
+class Refused(Exception):
+    """A command that did not do it, with what it said."""
+
+
+def run(*command: str, text: str | None = None, timeout: int = PATIENCE_SECONDS) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout)
+    if done.returncode:
+        raise Refused(f"{' '.join(command)}: {done.stderr.strip()} {done.stdout.strip()}")
+    return done.stdout
+
+
+def kubectl(*arguments: str, text: str | None = None) -> str:
+    return run("kubectl", *arguments, text=text)
+
+
+def get(*arguments: str) -> dict:
+    return json.loads(kubectl("get", "--output=json", *arguments))
+
+
+def apply(namespace: str, *objects: dict) -> None:
+    documents = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+    kubectl("apply", "--namespace", namespace, "--filename=-", text=json.dumps(documents))
+
+
+def patch(namespace: str, what: str, change: dict, kind: str = "merge") -> None:
+    kubectl("patch", "--namespace", namespace, what, f"--type={kind}", f"--patch={json.dumps(change)}")
+
+
+def until(sentence: str, look, patience: float = PATIENCE_SECONDS):
+    """Looks until what `look` gives is true, and gives it back. It may give a text: not yet, and why."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            seen = look()
+        except Refused as error:
+            seen = str(error)
+        if seen and not isinstance(seen, str):
+            return seen
+        assert time.monotonic() < end, f"never: {sentence}; seen last: {seen}"
+        time.sleep(0.3)
+
+
+def condition(thing: dict, kind: str) -> dict:
+    conditions = thing.get("status", {}).get("conditions", [])
+    return next((it for it in conditions if it["type"] == kind), {})
+
+
+@contextmanager
+def namespace(name: str, **labels: str):
+    """A namespace of its own, gone afterwards."""
+    kubectl("delete", "namespace", name, "--ignore-not-found", "--wait")
+    kubectl("create", "namespace", name)
+    if labels:
+        kubectl("label", "namespace", name, *(f"{key}={value}" for key, value in labels.items()))
+    try:
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+@contextmanager
+def forward(space: str, what: str, port: int):
+    """A port of a pod or Service, on this machine's loopback."""
+    command = ["kubectl", "port-forward", "--namespace", space, what, f":{port}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+)", line)
+        assert found, f"{' '.join(command)}: {line}"
+        yield int(found.group(1))
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,114 @@
+"""The commands of the README: install, apply, look, scale, delete."""
+
+import json
+
+import pytest
+import yaml
+
+import kube
+from fleet import Bench, Fleet, cluster
+
+
+@pytest.fixture(scope="module")
+def chat(space):
+    return Fleet(space, cluster())
+
+
+def test_helm_test_makes_a_fleet_and_removes_it(operator):
+    kube.run("helm", "test", "wse-operator", "--namespace", operator.namespace, timeout=300)
+
+
+def test_the_example_becomes_ready_as_it_is(operator):
+    with kube.namespace("test-example") as space:
+        kube.kubectl("apply", "--namespace", space, "--filename", str(kube.REPO / "e2e/kind/redis.yaml"))
+        kube.kubectl("apply", "--namespace", space, "--filename", str(kube.REPO / "crds/examples/chat.yaml"))
+
+        def ready():
+            whole = kube.get("wse", "chat", "--namespace", space)
+            ready = kube.condition(whole, "Ready")
+            return whole if ready.get("status") == "True" else f"{ready}"
+
+        status = kube.until("the example is Ready", ready)["status"]
+        assert status["readyReplicas"] == status["replicas"] == 2
+
+
+def test_the_status_says_what_is(chat):
+    whole = chat.until_settled()
+    status = whole["status"]
+    assert status["observedGeneration"] == whole["metadata"]["generation"]
+    assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (2, 2, 2)
+    assert status["selector"] == "wse.dev/cluster=chat"
+    conditions = {it["type"]: it["status"] for it in status["conditions"]}
+    assert conditions["Ready"] == conditions["BackplaneReachable"] == conditions["Settled"] == "True"
+    assert {it["observedGeneration"] for it in status["conditions"]} == {status["observedGeneration"]}
+
+    table = kube.kubectl("get", "wse", "--namespace", chat.namespace).splitlines()
+    columns = dict(zip(table[0].split(), table[1].split()))
+    assert columns["NAME"] == "chat"
+    assert (columns["TIER"], columns["DESIRED"], columns["READY"]) == ("Light", "2", "2")
+    assert columns["STATUS"] == "FleetReady"
+
+
+def test_kubectl_scale_grows_and_drains_before_it_shrinks(chat, bench_image):
+    scale = ("scale", f"wse/{chat.name}", "--namespace", chat.namespace)
+    bench = Bench(chat, 60, bench_image)
+    kube.kubectl(*scale, "--replicas=3")
+    chat.until_settled()
+    kube.kubectl(*scale, "--replicas=2")
+    chat.until_settled()
+    moves = bench.report()["moves"]
+    # The new pod has the fewest clients: none came since. So nobody moves, and nobody is cut off.
+    assert moves["closes"] == {} and moves["failed_attempts"] == 0, moves
+    assert any("is asked to empty itself" in note for note in chat.events("DrainStarted"))
+
+
+def test_deleting_drains_and_leaves_nothing_behind(space, bench_image):
+    fleet = Fleet(space, cluster("gone"))
+    bench = Bench(fleet, 40, bench_image)
+    kube.kubectl("delete", "wse", fleet.name, "--namespace", space)
+
+    def nothing():
+        kinds = "rs,pods,svc,cm,secrets,sa,pdb,netpol"
+        left = kube.get(kinds, "--namespace", space, f"--selector=wse.dev/cluster={fleet.name}")["items"]
+        return not left or ", ".join(f"{it['kind']} {it['metadata']['name']}" for it in left)
+
+    kube.until("nothing is left", nothing)
+    closes = bench.report()["moves"]["closes"]
+    assert closes == {"4300": 40}, "each was asked to leave, once"
+
+
+def broken(change) -> dict:
+    whole = cluster("broken")
+    change(whole)
+    return whole
+
+
+BAD = [
+    ("a small letter first", lambda it: it["metadata"].update(name="9chat"), "must begin with a letter"),
+    ("a short name", lambda it: it["metadata"].update(name="a" * 41), "at most 40 characters"),
+    ("memory is alone", lambda it: it["spec"].update(backplane={"type": "Memory"}), "set `backplane.type: Redis`"),
+    ("no Redis", lambda it: it["spec"].update(backplane={"type": "Redis"}), "`redis` must be given"),
+    ("no size", lambda it: it["spec"].update(capacity={"tier": "Auto"}), "`expectedConnections` must be set"),
+    ("no keys", lambda it: it["spec"]["auth"].update(keys=[]), "give `keys`, or `jwks`"),
+    ("anybody", lambda it: it["spec"]["auth"].update(mode="None"), "set `allowAnonymous: true`"),
+    ("late window", lambda it: it["spec"].update(drain={"windowSeconds": 90}), "less than or equal to `deadlineSeconds`"),
+    ("no surge", lambda it: it["spec"].update(rollout={"surge": 0}), "`surge` must be a number of pods"),
+    ("a port of no node", lambda it: it["spec"].update(service={"nodePort": 30_000}), "`nodePort` needs `type: NodePort`"),
+    ("a field of none", lambda it: it["spec"].update(colour="red"), 'unknown field "spec.colour"'),
+]
+
+
+@pytest.mark.parametrize("change, told", [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_a_bad_spec_is_refused_with_what_to_do(space, change, told):
+    with pytest.raises(kube.Refused) as refused:
+        text = json.dumps(broken(change))
+        kube.kubectl("create", "--namespace", space, "--filename=-", "--validate=strict", text=text)
+    assert told in str(refused.value)
+
+
+def test_the_served_definition_is_the_committed_one(operator):
+    committed = yaml.safe_load((kube.REPO / "crds/wsecluster.yaml").read_text())
+    served = kube.get("crd", "wseclusters.wse.dev")
+    version = committed["spec"]["versions"][0]
+    assert served["spec"]["versions"][0]["additionalPrinterColumns"] == version["additionalPrinterColumns"]
+    assert served["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
