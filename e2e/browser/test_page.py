@@ -206,7 +206,7 @@ def test_two_gateways_share_topics_and_the_fleet_grows_and_shrinks(browser, two_
     for number in range(20):
         page.publish("chat.lobby", f"message {number}")
         page.wait_for_message(f"message {number}")
-    two_gateways.edit("replicas: 1", "replicas: 3")
+    two_gateways.edit("replicas: 2", "replicas: 3")
     page.until(lambda: sum("ready" in pod for pod in page.pods()) == 3)
     two_gateways.edit("replicas: 3", "replicas: 1")
     page.until(lambda: len(page.pods()) == 1)

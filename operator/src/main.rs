@@ -31,9 +31,13 @@ enum Command {
     Up {
         /// YAML with one WseCluster and its Secrets; edits are followed.
         file: PathBuf,
-        /// Number of gateways; several share a redis-server that is started for them.
+        /// Number of gateways; several share a redis-server that is started for them. Left out: one.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
         replicas: Option<u32>,
+        /// Redis that the gateways share over instead, such as redis://127.0.0.1:6379; then there are
+        /// as many as the file says, if --replicas does not.
+        #[arg(long, value_name = "URL")]
+        redis: Option<String>,
         /// Port that clients connect to, on 127.0.0.1. 0: a free one.
         #[arg(long, default_value_t = 8080)]
         port: u16,
@@ -154,12 +158,14 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::Up {
             file,
             replicas,
+            redis,
             port,
             sidecar,
         } => {
             let options = Options {
                 file,
                 replicas,
+                redis,
                 port,
                 sidecar,
             };

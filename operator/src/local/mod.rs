@@ -30,8 +30,10 @@ pub use self::run::up;
 pub struct Options {
     /// The file with the WseCluster and its Secrets.
     pub file: PathBuf,
-    /// Number of gateways. None: what the file says.
+    /// Number of gateways. None: one; or what the file says, over the Redis that is given.
     pub replicas: Option<u32>,
+    /// The Redis that gateways share over. None: several have one of their own.
+    pub redis: Option<String>,
     /// The port that clients connect to.
     pub port: u16,
     /// The gateway's executable. None: beside this one.

@@ -25,6 +25,8 @@ pub(super) struct Welcome<'a> {
     pub(super) folder: &'a Path,
     /// Set when the run has a Redis of its own: its address and process id.
     pub(super) redis: Option<(SocketAddr, u32)>,
+    /// What the file asks for and this run leaves out.
+    pub(super) left_out: Option<String>,
 }
 
 /// Greets.
@@ -53,6 +55,9 @@ pub(super) fn welcome(it: &Welcome<'_>, plan: &Plan) {
             label("Redis"),
             it.folder.display()
         );
+    }
+    if let Some(left_out) = &it.left_out {
+        line!("  {} {left_out}", label("Note"));
     }
     match &session.token {
         Some(token) => {

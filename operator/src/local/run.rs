@@ -247,6 +247,7 @@ impl Run {
                 .redis
                 .as_ref()
                 .map(|redis| (redis.address(), redis.id())),
+            left_out: self.wanted.left_out(),
         };
         report::welcome(&welcome, plan);
     }

@@ -14,10 +14,14 @@ pub(super) struct Wanted {
     /// What was read last, good or bad; the error when it could not be.
     read: Result<String, Refused>,
     input: Input,
+    /// The cluster as the file has it.
+    written: WseCluster,
+    /// One gateway that shares with nobody, whatever the file says: a laptop needs nothing else.
+    alone: bool,
     /// The count that the options gave, and what the file said then: it stands until the file says
     /// something else.
     replicas: Option<(u32, u32)>,
-    /// Set when this run has a Redis of its own.
+    /// What gateways share over, instead of what the file says: that is for where the file is applied.
     redis: Option<String>,
 }
 
@@ -33,8 +37,10 @@ impl Wanted {
         let mut wanted = Self {
             path: options.file.clone(),
             read: Ok(text),
+            alone: options.redis.is_none() && options.replicas.is_none_or(|count| count == 1),
             replicas: options.replicas.map(|count| (count, written)),
-            redis: None,
+            redis: options.redis.clone(),
+            written: input.cluster.clone(),
             input: input.clone(),
         };
         wanted.fit(&mut input.cluster);
@@ -42,12 +48,19 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// Whether there are several pods on a backplane that they cannot share because the options asked
-    /// for them. (When the file itself asks, its rules say what to do.)
+    /// Whether gateways share and nobody said over what.
     pub(super) fn needs_redis(&self) -> bool {
-        let spec = &self.input.cluster.spec;
-        let by_options = self.replicas.is_some_and(|(count, _)| count > 1);
-        by_options && spec.backplane.r#type == BackplaneType::Memory
+        !self.alone && self.redis.is_none()
+    }
+
+    /// What the file asks for and this run leaves out.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let spec = &self.written.spec;
+        let shares = spec.backplane.r#type == BackplaneType::Redis;
+        (self.alone && shares).then(|| {
+            let count = spec.scaling.replicas.max(2);
+            format!("one gateway that keeps topics in memory; --replicas {count} starts as many, and a redis-server")
+        })
     }
 
     /// Shares over this Redis from now on.
@@ -63,6 +76,7 @@ impl Wanted {
     /// # Errors
     /// Everything that an API server would refuse.
     pub(super) fn check(&self) -> Result<(), Refused> {
+        self.input.accept(check(&self.written))?;
         self.input.accept(check(&self.input.cluster))
     }
 
@@ -83,13 +97,18 @@ impl Wanted {
                 format!("the WseCluster's name was {old}: start `up` again for another").into(),
             );
         }
+        let written = input.cluster.clone();
+        input.accept(check_change(&self.written, &written))?;
         let before = self.replicas;
         self.replicas =
             before.filter(|(_, written)| *written == input.cluster.spec.scaling.replicas);
         self.fit(&mut input.cluster);
         let accepted = input.accept(check_change(&self.input.cluster, &input.cluster));
         match accepted {
-            Ok(()) => self.input = input,
+            Ok(()) => {
+                self.input = input;
+                self.written = written;
+            }
             Err(refused) => {
                 self.replicas = before;
                 return Err(refused);
@@ -107,16 +126,24 @@ impl Wanted {
     }
 
     fn fit(&self, cluster: &mut WseCluster) {
+        let spec = &mut cluster.spec;
         if let Some((count, _)) = self.replicas {
-            cluster.spec.scaling.replicas = count;
+            spec.scaling.replicas = count;
         }
-        if let Some(url) = &self.redis {
-            cluster.spec.backplane = Backplane {
+        if self.alone {
+            spec.scaling.replicas = 1;
+            spec.backplane = Backplane {
+                r#type: BackplaneType::Memory,
+                redis: None,
+            };
+        } else if let Some(url) = &self.redis {
+            let partitions = spec.backplane.redis.as_ref().map(|it| it.partitions);
+            spec.backplane = Backplane {
                 r#type: BackplaneType::Redis,
                 redis: Some(Redis {
                     url: Some(url.clone()),
                     url_secret_ref: None,
-                    partitions: Redis::partitions(),
+                    partitions: partitions.unwrap_or_else(Redis::partitions),
                 }),
             };
         }
@@ -160,6 +187,7 @@ mod tests {
         let options = Options {
             file: file.path().to_owned(),
             replicas,
+            redis: None,
             port: 0,
             sidecar: None,
         };
@@ -172,24 +200,34 @@ mod tests {
     }
 
     #[test]
+    fn one_gateway_needs_no_redis_whatever_the_file_says() {
+        let (file, mut wanted) = wanted(None);
+        assert!(!wanted.needs_redis());
+        wanted.check().unwrap();
+        assert_eq!(replicas(&wanted), 1);
+        assert!(wanted.left_out().unwrap().contains("--replicas 2"));
+
+        fs::write(file.path(), EXAMPLE.replace("replicas: 2", "replicas: 3")).unwrap();
+        assert!(wanted.follow().unwrap());
+        assert_eq!(replicas(&wanted), 1);
+    }
+
+    #[test]
     fn an_option_stands_until_the_file_says_another_count() {
-        let (file, mut wanted) = wanted(Some(2));
+        let (file, mut wanted) = wanted(Some(4));
         assert!(wanted.needs_redis());
-        wanted.check().unwrap_err();
         wanted.share_over("redis://127.0.0.1:1".into());
         wanted.check().unwrap();
-        assert_eq!(replicas(&wanted), 2);
+        assert_eq!(replicas(&wanted), 4);
+        assert_eq!(wanted.left_out(), None);
 
-        fs::write(
-            file.path(),
-            EXAMPLE.replace("windowSeconds: 5", "windowSeconds: 6"),
-        )
-        .unwrap();
+        let edit = EXAMPLE.replace("windowSeconds: 5", "windowSeconds: 6");
+        fs::write(file.path(), edit).unwrap();
         assert!(wanted.follow().unwrap());
-        assert_eq!(replicas(&wanted), 2);
+        assert_eq!(replicas(&wanted), 4);
         assert!(!wanted.follow().unwrap());
 
-        fs::write(file.path(), EXAMPLE.replace("replicas: 1", "replicas: 3")).unwrap();
+        fs::write(file.path(), EXAMPLE.replace("replicas: 2", "replicas: 3")).unwrap();
         assert!(wanted.follow().unwrap());
         assert_eq!(replicas(&wanted), 3);
         assert!(!wanted.needs_redis(), "it has one");
@@ -198,10 +236,9 @@ mod tests {
     #[test]
     fn a_bad_edit_is_told_once_and_changes_nothing() {
         let (file, mut wanted) = wanted(None);
-        assert!(!wanted.needs_redis());
         for bad in [
-            EXAMPLE.replace("replicas: 1", "replicas: 3"),
-            EXAMPLE.replace("replicas: 1", "replicas: many"),
+            EXAMPLE.replace("replicas: 2", "replicas: 0"),
+            EXAMPLE.replace("replicas: 2", "replicas: many"),
             EXAMPLE.replace("  name: chat\n", "  name: other\n"),
         ] {
             fs::write(file.path(), bad).unwrap();
