@@ -71,8 +71,18 @@ def operator(crds) -> Operator:
 @pytest.fixture(scope="module")
 def space(request, operator):
     """A namespace for the module."""
-    with kube.namespace(request.module.__name__.replace("_", "-")) as name:
-        yield name
+    failed = request.session.testsfailed
+    try:
+        with kube.namespace(request.module.__name__.replace("_", "-")) as name:
+            yield name
+            if request.session.testsfailed > failed:
+                raise Kept
+    except Kept:
+        pass
+
+
+class Kept(Exception):
+    """A test failed in a namespace, so it stays for whoever looks into it. The next run begins by removing it."""
 
 
 @pytest.fixture(scope="session")
