@@ -71,11 +71,13 @@ impl Pass<'_> {
     /// Gives the ReplicaSets of older revisions their counts, and removes those that are empty.
     pub(super) async fn shrink(&self, plan: &Plan, memory: &mut Memory) -> Result<(), Error> {
         let sets = self.caches.replica_sets(self.root);
-        let names: HashSet<String> = sets.iter().map(|set| set.name_any()).collect();
-        memory
-            .applied
-            .retain(|(kind, name), _| *kind != Kind::ReplicaSet || names.contains(name));
         let current = plan.revisions.first().map(|revision| revision.id.as_str());
+        let mut known: HashSet<String> = sets.iter().map(|set| set.name_any()).collect();
+        // The cache may not show the newest yet.
+        known.extend(current.map(|revision| names::replica_set(self.root.name(), revision)));
+        let stays =
+            |(kind, name): &(Kind, String)| *kind != Kind::ReplicaSet || known.contains(name);
+        memory.applied.retain(|key, _| stays(key));
         for set in sets {
             let revision = set.labels().get(names::REVISION).map(String::as_str);
             if revision == current {

@@ -39,6 +39,8 @@ mod root;
 mod run;
 mod serve;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod watches;
 
 pub use self::error::Error;

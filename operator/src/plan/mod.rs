@@ -135,6 +135,17 @@ pub struct Memory {
     tier: Option<Tier>,
 }
 
+#[cfg(test)]
+impl Memory {
+    /// One that holds nothing back.
+    pub(crate) fn watched() -> Self {
+        Self {
+            since: Some(SystemTime::UNIX_EPOCH),
+            tier: None,
+        }
+    }
+}
+
 /// What should be, and what to do about it now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {

@@ -1,0 +1,157 @@
+//! An API server that keeps objects in memory, applies by replacing, and writes down every call.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+/// One call.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Without the namespace's prefix, such as `services/chat`.
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) body: Value,
+}
+
+/// What it holds and heard.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) calls: Vec<Call>,
+    /// By path.
+    pub(super) objects: BTreeMap<String, Value>,
+    /// Paths whose writes are answered with 422.
+    pub(super) refuses: Vec<&'static str>,
+    version: u64,
+}
+
+/// The server. Clones share their state.
+#[derive(Clone, Default)]
+pub(super) struct Server(Arc<Mutex<State>>);
+
+impl Server {
+    pub(super) fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
+        });
+        Client::new(service, "a")
+    }
+
+    /// Looks at the state, or changes it behind the controller's back.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+
+    /// What was called since this was asked last.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.with(|state| std::mem::take(&mut state.calls))
+    }
+
+    /// Changes an object as a hand would, and gives it a new version.
+    pub(super) fn edit(&self, path: &str, edit: impl FnOnce(&mut Value)) {
+        self.with(|state| {
+            state.version += 1;
+            let version = state.version.to_string();
+            let object = state.objects.get_mut(path).unwrap();
+            edit(object);
+            object["metadata"]["resourceVersion"] = version.into();
+        });
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        let call = Call {
+            method: head.method,
+            path: short(head.uri.path()),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        };
+        let (code, answer) = self.with(|state| {
+            state.calls.push(call.clone());
+            state.take(&call)
+        });
+        let answer = Full::new(Bytes::from(answer.to_string()));
+        Response::builder().status(code).body(answer).unwrap()
+    }
+}
+
+impl State {
+    fn take(&mut self, call: &Call) -> (u16, Value) {
+        let path = call.path.trim_end_matches("/status");
+        if call.method != Method::GET && self.refuses.contains(&path) {
+            return (422, status(422, "this cannot be"));
+        }
+        match call.method {
+            Method::GET => match self.objects.get(path) {
+                Some(object) => (200, object.clone()),
+                None => (404, status(404, "not found")),
+            },
+            Method::DELETE => match self.objects.remove(path) {
+                Some(_) => (200, status(200, "")),
+                None => (404, status(404, "not found")),
+            },
+            Method::PATCH => (200, self.patch(path, call)),
+            // Events, which nobody asks for again.
+            _ => (201, call.body.clone()),
+        }
+    }
+
+    fn patch(&mut self, path: &str, call: &Call) -> Value {
+        self.version += 1;
+        let object = self
+            .objects
+            .entry(path.to_owned())
+            .or_insert_with(|| json!({}));
+        merge(object, &call.body);
+        let metadata = &mut object["metadata"];
+        metadata["resourceVersion"] = self.version.to_string().into();
+        if metadata.get("uid").is_none() {
+            metadata["uid"] = format!("uid of {path}").into();
+        }
+        object.clone()
+    }
+}
+
+/// RFC 7386, which is near enough to an apply by the only manager: what others added stays.
+fn merge(object: &mut Value, change: &Value) {
+    match (object, change) {
+        (Value::Object(object), Value::Object(change)) => {
+            for (name, value) in change {
+                match value {
+                    Value::Null => {
+                        object.remove(name);
+                    }
+                    value => merge(object.entry(name.clone()).or_insert(Value::Null), value),
+                }
+            }
+        }
+        (object @ Value::Null, Value::Object(_)) => {
+            *object = json!({});
+            merge(object, change);
+        }
+        (object, change) => *object = change.clone(),
+    }
+}
+
+fn status(code: u16, message: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "code": code, "message": message,
+        "reason": if code == 404 { "NotFound" } else { "Invalid" },
+        "status": if code < 300 { "Success" } else { "Failure" },
+    })
+}
+
+fn short(path: &str) -> String {
+    let (_, rest) = path.split_once("/namespaces/a/").unwrap_or(("", path));
+    rest.to_owned()
+}

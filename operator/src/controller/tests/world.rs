@@ -1,0 +1,236 @@
+//! A controller, the API server that it talks to, and pods that answer.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::Method;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::watcher::Event;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::server::{Call, Server};
+use crate::api::WseClusterSpec;
+use crate::ask::Ask;
+use crate::controller::Error;
+use crate::controller::caches::{Caches, Writers};
+use crate::controller::kind::Kind;
+use crate::controller::memory::Memory;
+use crate::controller::metrics::Metrics;
+use crate::controller::pass::{Context, Pass};
+use crate::controller::root::Root;
+use crate::plan;
+
+const CLUSTER: &str = "wseclusters/chat";
+
+pub(super) struct World {
+    pub(super) server: Server,
+    pub(super) memory: Memory,
+    context: Context,
+    caches: Caches,
+    writers: Writers,
+}
+
+impl World {
+    /// A cluster of two, and nothing made for it yet.
+    pub(super) async fn new() -> Self {
+        let server = Server::default();
+        let admin = pods_port(server.clone()).await;
+        let reporter = Reporter {
+            controller: "wse-operator".into(),
+            instance: None,
+        };
+        let (caches, writers) = Caches::new();
+        let context = Context {
+            recorder: Recorder::new(server.client(), reporter),
+            client: server.client(),
+            ask: Ask::new(),
+            metrics: Metrics::new(),
+            default_image: "gateway:1".into(),
+            admin_port: admin.port(),
+        };
+        let mut memory = Memory::default();
+        memory.plan = plan::Memory::watched();
+        let world = Self {
+            server,
+            memory,
+            context,
+            caches,
+            writers,
+        };
+        world
+            .server
+            .with(|state| state.objects.insert(CLUSTER.into(), cluster()));
+        world
+    }
+
+    /// The same, with everything made and two pods that are ready.
+    pub(super) async fn settled() -> Self {
+        let mut world = Self::new().await;
+        world.pass().await.unwrap();
+        for name in ["chat-a", "chat-b"] {
+            world.add_pod(name);
+        }
+        world.pass().await.unwrap();
+        world.pass().await.unwrap();
+        world.server.calls();
+        world
+    }
+
+    /// One pass, by caches that show what is there.
+    pub(super) async fn pass(&mut self) -> Result<Duration, Error> {
+        self.follow();
+        let root: Root = serde_json::from_value(self.object(CLUSTER)).unwrap();
+        let pass = Pass {
+            context: &self.context,
+            caches: &self.caches,
+            root: &root,
+        };
+        pass.run(&mut self.memory).await
+    }
+
+    /// One pass, and what it wrote apart from events.
+    pub(super) async fn writes(&mut self) -> Vec<Call> {
+        self.server.calls();
+        self.pass().await.unwrap();
+        let calls = self.server.calls();
+        calls
+            .into_iter()
+            .filter(|call| call.method != Method::GET && call.path != "events")
+            .collect()
+    }
+
+    /// What a hand does to the cluster's specification or annotations.
+    pub(super) fn edit_cluster(&self, edit: impl FnOnce(&mut Value)) {
+        self.server.edit(CLUSTER, |cluster| {
+            edit(cluster);
+            let generation = cluster["metadata"]["generation"].as_u64().unwrap();
+            cluster["metadata"]["generation"] = (generation + 1).into();
+        });
+    }
+
+    pub(super) fn object(&self, path: &str) -> Value {
+        self.server.with(|state| state.objects[path].clone())
+    }
+
+    /// The message and reason of a condition.
+    pub(super) fn condition(&self, kind: &str) -> Value {
+        let cluster = self.object(CLUSTER);
+        let conditions = cluster["status"]["conditions"].as_array().unwrap();
+        conditions
+            .iter()
+            .find(|it| it["type"] == kind)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The path of the wanted ReplicaSet.
+    pub(super) fn replica_set(&self) -> String {
+        let revision = self.object(CLUSTER)["status"]["revision"].clone();
+        format!("replicasets/chat-{}", &revision.as_str().unwrap()[..8])
+    }
+
+    /// A pod of the wanted ReplicaSet that takes clients.
+    pub(super) fn add_pod(&self, name: &str) {
+        let set = self.object(&self.replica_set());
+        let labels = set["spec"]["template"]["metadata"]["labels"].clone();
+        let annotations = set["spec"]["template"]["metadata"]["annotations"].clone();
+        let pod = json!({
+            "metadata": {
+                "name": name, "namespace": "a", "uid": format!("uid of {name}"), "resourceVersion": "1",
+                "labels": labels, "annotations": annotations,
+                "ownerReferences": [{
+                    "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set["metadata"]["name"],
+                    "uid": set["metadata"]["uid"], "controller": true,
+                }],
+            },
+            "status": {
+                "phase": "Running", "podIP": "127.0.0.1",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{
+                    "name": "gateway", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                    "state": {"running": {}},
+                }],
+            },
+        });
+        self.server
+            .with(|state| state.objects.insert(format!("pods/{name}"), pod));
+    }
+
+    /// Has the caches show what is there.
+    fn follow(&mut self) {
+        let objects = self.server.with(|state| state.objects.clone());
+        let of = |plural: &str| {
+            let prefix = format!("{plural}/");
+            let found = objects.iter().filter(|(path, _)| path.starts_with(&prefix));
+            let ours = found.filter(|(_, it)| {
+                plural == "wseclusters" || it["metadata"]["labels"].get("wse.dev/cluster").is_some()
+            });
+            ours.map(|(_, object)| object.clone()).collect::<Vec<_>>()
+        };
+        fill(of("wseclusters"), |event| {
+            self.writers.clusters.apply_watcher_event(event)
+        });
+        fill::<Pod>(of("pods"), |event| {
+            self.writers.pods.apply_watcher_event(event)
+        });
+        for (kind, writer) in &mut self.writers.owned {
+            fill(of(&Kind::resource(*kind).plural), |event| {
+                writer.apply_watcher_event(event)
+            });
+        }
+    }
+}
+
+fn fill<K: Resource + Clone + DeserializeOwned>(
+    objects: Vec<Value>,
+    mut apply: impl FnMut(&Event<K>),
+) {
+    apply(&Event::Init);
+    for object in objects {
+        apply(&Event::InitApply(serde_json::from_value(object).unwrap()));
+    }
+    apply(&Event::InitDone);
+}
+
+/// Where all pods answer. Their calls are written down among those to the API server.
+async fn pods_port(server: Server) -> SocketAddr {
+    let load = json!({"connections": 0, "largestTopic": 0, "drain": "serving", "degraded": false});
+    let drain = move || async move {
+        let call = Call {
+            method: Method::POST,
+            path: "drain".into(),
+            query: String::new(),
+            body: Value::Null,
+        };
+        server.with(|state| state.calls.push(call));
+    };
+    let routes = Router::new()
+        .route("/load", get(|| async move { Json(load) }))
+        .route("/drain", post(drain));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+fn cluster() -> Value {
+    let spec: WseClusterSpec = serde_json::from_value(json!({
+        "capacity": {"tier": "Light"},
+        "scaling": {"replicas": 2},
+        "backplane": {"type": "Redis", "redis": {"url": "redis://redis:6379"}},
+        "auth": {"keys": [{"algorithm": "HS256", "secretKeyRef": {"name": "jwt", "key": "secret"}}]},
+        "api": {"keys": [{"secretKeyRef": {"name": "api", "key": "key"}}]},
+    }))
+    .unwrap();
+    json!({
+        "apiVersion": "wse.dev/v1alpha1", "kind": "WseCluster",
+        "metadata": {"name": "chat", "namespace": "a", "uid": "1", "generation": 1, "resourceVersion": "1"},
+        "spec": spec,
+    })
+}
