@@ -1,7 +1,7 @@
 """wse-operator: what is around its pods, and behind switches."""
 
 import pytest
-from conftest import OPERATOR, Refused, everything, render
+from conftest import OPERATOR, ROOT, Refused, everything, render
 
 OPTIONAL = {"ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "PrometheusRule"}
 
@@ -45,7 +45,9 @@ def test_the_alert_is_about_what_the_pod_monitor_scrapes(full):
     [group] = full.one("PrometheusRule")["spec"]["groups"]
     [rule] = group["rules"]
     # The job's name, as the Prometheus operator makes it of a PodMonitor.
-    assert rule["expr"] == f'absent(up{{job="{monitor["namespace"]}/{monitor["name"]}"}} == 1)'
+    job = f"{monitor['namespace']}/{monitor['name']}"
+    assert rule["expr"] == f'absent(wse_operator_leader{{job="{job}"}} == 1)'
+    assert '"wse_operator_leader"' in (ROOT / "operator/src/controller/metrics.rs").read_text()
     for kind in ("PodMonitor", "PrometheusRule"):
         assert full.one(kind)["metadata"]["labels"]["release"] == "prometheus"
     with pytest.raises(Refused, match="metrics.alert.enabled needs metrics.podMonitor.enabled"):

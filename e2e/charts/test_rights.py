@@ -117,6 +117,15 @@ def test_roles_are_bound_to_who_runs(default, full):
             assert subject == {"kind": "ServiceAccount", "name": expected, "namespace": "wse-system"}
 
 
+def test_the_test_makes_one_fleet_and_reads_no_secret(default):
+    rules = default.one("Role", "wse-operator-verify")["rules"]
+    assert {each: set(rule["verbs"]) for rule in rules for each in rule["resources"]} == {
+        "wseclusters": {"create", "get", "delete"},
+        "wseclusters/finalizers": {"update"},
+        "secrets": {"create"},
+    }
+
+
 def test_no_roles_where_somebody_else_makes_them():
     objects = render(OPERATOR, {"rbac": {"create": False}, "serviceAccount": {"create": False}})
     assert not {each["kind"] for each in objects} & (CLUSTER_WIDE | {"Role", "RoleBinding"})

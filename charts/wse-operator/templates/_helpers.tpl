@@ -32,20 +32,6 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{- /* The test's pod has labels of its own, so that no selector of the operator's pods matches it. */}}
-{{- define "wse-operator.test.selector" -}}
-app.kubernetes.io/name: {{ include "wse-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: test
-{{- end }}
-
-{{- /* What the test's pod needs is there before it, and gone after a test that held. */}}
-{{- define "wse-operator.test.before" -}}
-helm.sh/hook: test
-helm.sh/hook-weight: "-1"
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{- end }}
-
 {{- /* An image's reference: (dict "image" IMAGE "root" ROOT) */}}
 {{- define "wse-operator.image" -}}
 {{- if .image.digest }}
