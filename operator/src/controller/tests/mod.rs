@@ -279,7 +279,7 @@ async fn an_unreadable_spec_is_told_and_the_fleet_stays() {
 async fn a_cluster_that_ends_is_not_touched() {
     let mut world = World::settled().await;
     world.edit_cluster(|cluster| {
-        cluster["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into()
+        cluster["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     });
     world
         .server

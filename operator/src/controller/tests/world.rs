@@ -174,14 +174,14 @@ impl World {
             ours.map(|(_, object)| object.clone()).collect::<Vec<_>>()
         };
         fill(of("wseclusters"), |event| {
-            self.writers.clusters.apply_watcher_event(event)
+            self.writers.clusters.apply_watcher_event(event);
         });
         fill::<Pod>(of("pods"), |event| {
-            self.writers.pods.apply_watcher_event(event)
+            self.writers.pods.apply_watcher_event(event);
         });
         for (kind, writer) in &mut self.writers.owned {
             fill(of(&Kind::resource(*kind).plural), |event| {
-                writer.apply_watcher_event(event)
+                writer.apply_watcher_event(event);
             });
         }
     }
