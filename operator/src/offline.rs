@@ -91,3 +91,56 @@ fn moves(input: &Input, moves: u64) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../crds/examples/chat.yaml");
+    const OLD: &str = r#"{"serves": {"Revision": "old"}, "pods": [
+        {"name": "a", "revision": "old", "state": "Ready", "load": {"sessions": 500}},
+        {"name": "b", "revision": "old", "state": "Ready", "load": {"sessions": 500}}
+    ]}"#;
+
+    fn planned(cluster: &str, load: Option<&str>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, pods) = (folder.path().join("cluster"), folder.path().join("pods"));
+        fs::write(&file, cluster).unwrap();
+        fs::write(&pods, load.unwrap_or_default()).unwrap();
+        plan(&file, load.map(|_| pods.as_path())).unwrap()
+    }
+
+    #[test]
+    fn a_rollout_is_told_with_its_moves() {
+        let text = planned(EXAMPLE, Some(OLD));
+        for line in [
+            "tier      Medium\n",
+            "revision  old: 2 pods\n",
+            "image     the operator's default\n",
+            "serves    revision old\n",
+            "moves     1000, if no pod fails meanwhile\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let text = planned(
+            &EXAMPLE.replace("\n  drain:\n", "\n  rollout: {surge: 1}\n\n  drain:\n"),
+            Some(OLD),
+        );
+        assert!(text.contains("serves    every revision\n"), "{text}");
+        assert!(
+            text.contains("moves     about 1250: expected, if clients"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_new_fleet_moves_nobody() {
+        let pinned = EXAMPLE.replace("spec:\n  cap", "spec:\n  image: gateway:1\n  cap");
+        let text = planned(&pinned, None);
+        for line in ["image     gateway:1\n", "moves     0\n"] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}
