@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType};
 
+use super::names;
 use super::pass::Pass;
 use crate::api::WseClusterStatus;
 use crate::plan::{ConditionType, Plan};
@@ -18,39 +19,44 @@ pub(super) struct News {
     reason: &'static str,
     action: &'static str,
     note: String,
+    /// What else it is about: a kind and a name. Events about the same things are counted as one, with
+    /// the first one's note.
+    related: Option<(&'static str, String)>,
 }
 
 impl News {
     pub(super) fn drain(pod: &str) -> Self {
-        Self::normal(
-            "DrainStarted",
-            "Drain",
-            format!("{pod} is asked to empty itself"),
-        )
+        Self::of_pod("DrainStarted", "Drain", pod, "is asked to empty itself")
     }
 
     pub(super) fn undrain(pod: &str) -> Self {
-        Self::normal(
-            "DrainTakenBack",
-            "Undrain",
-            format!("{pod} takes clients again"),
-        )
+        Self::of_pod("DrainTakenBack", "Undrain", pod, "takes clients again")
     }
 
     pub(super) fn emptied(pod: &str) -> Self {
-        Self::normal(
-            "PodEmptied",
-            "Drain",
-            format!("the last client of {pod} has left"),
-        )
+        Self::of_pod("PodEmptied", "Drain", pod, "has no clients left")
     }
 
     pub(super) fn overridden(fields: &[String]) -> Self {
-        let note = format!(
-            "the operator's own fields replace these: {}",
-            fields.join(", ")
-        );
+        let fields = fields.join(", ");
+        let note = format!("the operator's own fields replace these: {fields}");
         Self::warning("PodTemplateOverridden", "Render", note)
+    }
+
+    fn of_pod(reason: &'static str, action: &'static str, pod: &str, what: &str) -> Self {
+        let related = Some(("Pod", pod.to_owned()));
+        Self {
+            related,
+            ..Self::normal(reason, action, format!("{pod} {what}"))
+        }
+    }
+
+    fn of_revision(reason: &'static str, cluster: &str, revision: &str, note: String) -> Self {
+        let related = Some(("ReplicaSet", names::replica_set(cluster, revision)));
+        Self {
+            related,
+            ..Self::normal(reason, "Roll", note)
+        }
     }
 
     fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
@@ -59,15 +65,14 @@ impl News {
             reason,
             action,
             note,
+            related: None,
         }
     }
 
     fn warning(reason: &'static str, action: &'static str, note: String) -> Self {
         Self {
             warns: true,
-            reason,
-            action,
-            note,
+            ..Self::normal(reason, action, note)
         }
     }
 }
@@ -86,7 +91,12 @@ impl Pass<'_> {
             reason: news.reason.into(),
             note: Some(note),
             action: news.action.into(),
-            secondary: None,
+            secondary: news.related.as_ref().map(|(kind, name)| ObjectReference {
+                kind: Some((*kind).into()),
+                name: Some(name.clone()),
+                namespace: Some(self.root.namespace().into()),
+                ..ObjectReference::default()
+            }),
         };
         let about: ObjectReference = self.root.object_ref(&());
         if let Err(error) = self.context.recorder.publish(&event, &about).await {
@@ -97,29 +107,27 @@ impl Pass<'_> {
 
 /// What is new in a status.
 pub(super) fn between(
+    cluster: &str,
     old: &WseClusterStatus,
     new: &WseClusterStatus,
     plan: Option<&Plan>,
 ) -> Vec<News> {
     let mut news = Vec::new();
     let (rolled, rolls) = (rolls(old), rolls(new));
-    if let (true, Some(plan), Some(from), Some(to)) = (
-        rolls && old.revision != new.revision,
-        plan,
-        &old.revision,
-        &new.revision,
-    ) {
-        let note = format!(
-            "revision {to} replaces {from}; about {} client moves are expected",
-            plan.moves
-        );
-        news.push(News::normal("RolloutStarted", "Roll", note));
-    } else if rolled && !rolls {
-        let note = format!(
-            "revision {} has replaced the others",
-            new.revision.as_deref().unwrap_or_default()
-        );
-        news.push(News::normal("RolloutEnded", "Roll", note));
+    let revision = |status: &WseClusterStatus| status.revision.clone().unwrap_or_default();
+    let (from, to) = (revision(old), revision(new));
+    match plan {
+        Some(plan) if rolls && from != to => {
+            let moves = plan.moves;
+            let note =
+                format!("revision {to} replaces {from}; about {moves} client moves are expected");
+            news.push(News::of_revision("RolloutStarted", cluster, &to, note));
+        }
+        _ if rolled && !rolls => {
+            let note = format!("revision {to} has replaced the others");
+            news.push(News::of_revision("RolloutEnded", cluster, &to, note));
+        }
+        _ => {}
     }
     let away = |status: &WseClusterStatus| {
         condition(status, &format!("{:?}", ConditionType::BackplaneReachable))

@@ -144,10 +144,14 @@ fn state(pod: &Pod) -> PodState {
     let Some(status) = &pod.status else {
         return PodState::Down;
     };
+    // Evicted, or ended with its node. Its ReplicaSet counts it no more and has made another.
+    if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+        return PodState::Leave;
+    }
     let running = gateway(status)
         .and_then(|gateway| gateway.state.as_ref())
         .is_some_and(|state| state.running.is_some());
-    if !running || matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+    if !running {
         return PodState::Down;
     }
     let mut conditions = status.conditions.iter().flatten();
@@ -228,7 +232,7 @@ mod tests {
                 true,
                 PodState::Leave,
             ),
-            (status("Failed", running, "False"), false, PodState::Down),
+            (status("Failed", running, "False"), false, PodState::Leave),
         ] {
             assert_eq!(state(&pod(status.clone(), deleted)), state_, "{status}");
         }

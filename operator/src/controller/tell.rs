@@ -55,7 +55,7 @@ impl Pass<'_> {
         if *old == status {
             return Ok(());
         }
-        let mut news = events::between(old, &status, plan);
+        let mut news = events::between(root.name(), old, &status, plan);
         news.extend(refusal.and_then(|it| events::refused(old, it.reason, &it.message)));
         let body = json!({
             "apiVersion": WseCluster::api_version(&()),

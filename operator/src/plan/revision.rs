@@ -14,13 +14,32 @@ use crate::api;
 /// *spec* that need a new process, so that an operator that renders more from the same spec replaces
 /// nobody. The tier and its accept queue are not in it, although a process keeps the queue that it
 /// started with: a change of tier must not move a single client, so only new pods get it.
+///
+/// An image that the spec names and then names no more is left for the default: that is how a bad one
+/// is taken back. Only a default that was chosen is kept.
 pub(super) fn choose(subject: &Subject<'_>, allocated: Option<&Allocated>) -> (String, String) {
-    let image = match (&subject.spec.image, allocated) {
-        (Some(image), _) => image,
-        (None, Some(kept)) if name(subject, &kept.image) == kept.revision => &kept.image,
-        (None, _) => subject.default_image,
+    let named = |image: &str, by| name(subject, image, by);
+    let (image, by) = match (&subject.spec.image, allocated) {
+        (Some(image), _) => (image.as_str(), By::Spec),
+        (None, Some(kept)) if named(&kept.image, By::Default) == kept.revision => {
+            (kept.image.as_str(), By::Default)
+        }
+        (None, _) => (subject.default_image, By::Default),
     };
-    (name(subject, image), image.to_owned())
+    // The same pods, whoever named their image.
+    let same = allocated.filter(|kept| {
+        let by_any = || [By::Default, By::Spec].map(|by| named(image, by));
+        kept.image == image && by_any().contains(&kept.revision)
+    });
+    let revision = same.map_or_else(|| named(image, by), |kept| kept.revision.clone());
+    (revision, image.to_owned())
+}
+
+/// Who named an image.
+#[derive(Clone, Copy)]
+enum By {
+    Default,
+    Spec,
 }
 
 /// What pods are made of. Its JSON text names their revision, so it must be the same in every release
@@ -38,6 +57,9 @@ pub(super) fn choose(subject: &Subject<'_>, allocated: Option<&Allocated>) -> (S
 struct Made<'a> {
     cluster: &'a str,
     image: &'a str,
+    /// The spec named the image.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pinned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<Redis<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -60,7 +82,7 @@ struct Redis<'a> {
 }
 
 impl<'a> Made<'a> {
-    fn new(subject: &Subject<'a>, image: &'a str) -> Self {
+    fn new(subject: &Subject<'a>, image: &'a str, by: By) -> Self {
         let spec = subject.spec;
         let api::Backplane {
             // Says no more than whether `redis` is there.
@@ -83,6 +105,7 @@ impl<'a> Made<'a> {
         Self {
             cluster: subject.cluster,
             image,
+            pinned: matches!(by, By::Spec),
             redis: redis.as_ref().map(Redis::new),
             labels,
             annotations,
@@ -111,8 +134,8 @@ impl<'a> Redis<'a> {
     }
 }
 
-fn name(subject: &Subject<'_>, image: &str) -> String {
-    let made = Made::new(subject, image);
+fn name(subject: &Subject<'_>, image: &str, by: By) -> String {
+    let made = Made::new(subject, image, by);
     let text = serde_json::to_vec(&made).expect("a struct with named fields serialises");
     // FNV-1a, because its result must be the same in every release.
     let mut hasher = FnvHasher::default();
