@@ -87,13 +87,17 @@ impl Pass<'_> {
                 .revisions
                 .iter()
                 .find(|it| Some(it.id.as_str()) == revision);
-            let replicas = planned.map_or(0, |it| it.replicas);
             let count = |pointer| {
                 set.data
                     .pointer(pointer)
                     .and_then(Value::as_u64)
                     .unwrap_or_default()
             };
+            if planned.is_none() && count("/status/replicas") > 0 {
+                // It has pods that the cache does not show yet. The next pass plans for them.
+                continue;
+            }
+            let replicas = planned.map_or(0, |it| it.replicas);
             if replicas == 0 && count("/spec/replicas") == 0 && count("/status/replicas") == 0 {
                 self.remove(&set).await?;
             } else if count("/spec/replicas") != u64::from(replicas) {
@@ -129,7 +133,8 @@ impl Pass<'_> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: set.uid(),
-                resource_version: None,
+                // A newer one may have got pods.
+                resource_version: set.resource_version(),
             }),
             ..DeleteParams::background()
         };

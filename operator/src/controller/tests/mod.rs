@@ -1,5 +1,6 @@
 //! Scenarios against an API server that writes down every call.
 
+mod later;
 mod server;
 mod world;
 
