@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 
 use super::names;
 use super::pass::Pass;
@@ -99,7 +99,10 @@ impl Pass<'_> {
             }),
         };
         let about: ObjectReference = self.root.object_ref(&());
-        if let Err(error) = self.context.recorder.publish(&event, &about).await {
+        // A new one each time: to a recorder all events of one reason are repetitions of the first, and
+        // it shows them with the first one's text for minutes.
+        let recorder = Recorder::new(self.context.client.clone(), self.context.reporter.clone());
+        if let Err(error) = recorder.publish(&event, &about).await {
             tracing::warn!(cluster = self.root.full_name(), reason = news.reason, %error, "an event was lost");
         }
     }

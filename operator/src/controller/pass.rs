@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use kube::runtime::events::Recorder;
+use kube::runtime::events::Reporter;
 use kube::{Client, Resource};
 
 use super::caches::Caches;
@@ -25,7 +25,8 @@ const UNACTIONABLE: Duration = Duration::from_secs(60);
 /// What every pass needs.
 pub(super) struct Context {
     pub(super) client: Client,
-    pub(super) recorder: Recorder,
+    /// This process, in events.
+    pub(super) reporter: Reporter,
     pub(super) ask: Ask,
     pub(super) metrics: Metrics,
     /// The gateway's image where a spec names none.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, future};
 use kube::Client;
 use kube::runtime::controller::{Action, Config, applier};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -64,7 +64,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     tasks.spawn(serve::serve(listener, health.clone(), metrics.clone()));
 
     let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter(&options)),
+        reporter: reporter(&options),
         client: client.clone(),
         ask: Ask::new(),
         metrics,

@@ -18,3 +18,22 @@ async fn a_replica_set_whose_pods_are_not_seen_yet_keeps_them() {
     assert_eq!(world.writes().await, []);
     assert_eq!(world.object(path)["spec"]["replicas"], 2);
 }
+
+#[tokio::test]
+async fn every_event_has_its_own_text() {
+    let mut world = World::settled().await;
+    world.edit_cluster(|cluster| cluster["spec"]["image"] = "gateway:2".into());
+    world.pass().await.unwrap();
+    world.add_pod("chat-c");
+    world.add_pod("chat-d");
+    let mut notes = Vec::new();
+    for _ in 0..5 {
+        world.pass().await.unwrap();
+        let calls = world.server.calls().into_iter();
+        let drains = calls.filter(|call| call.body["reason"] == "DrainStarted");
+        notes.extend(drains.map(|call| call.body["note"].as_str().unwrap().to_owned()));
+    }
+    notes.sort();
+    let text = ["chat-a", "chat-b"].map(|pod| format!("{pod} is asked to empty itself"));
+    assert_eq!(notes, text);
+}

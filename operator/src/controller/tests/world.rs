@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use http::Method;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ impl World {
         };
         let (caches, writers) = Caches::new();
         let context = Context {
-            recorder: Recorder::new(server.client(), reporter),
+            reporter,
             client: server.client(),
             ask: Ask::new(),
             metrics: Metrics::new(),
