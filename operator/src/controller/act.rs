@@ -15,7 +15,7 @@ use super::kind::Kind;
 use super::memory::{Annotated, Memory, version};
 use super::observe::Seen;
 use super::pass::Pass;
-use super::render::admin_secret;
+use super::render::{Wanted, admin_secret};
 use super::{Error, names};
 use crate::ask::Refusal;
 use crate::plan::{Action, PodState};
@@ -43,6 +43,18 @@ impl Pass<'_> {
         self.apply(&admin_secret(self.root, &token), memory).await?;
         memory.token = Some((token.clone(), Instant::now()));
         Ok(token)
+    }
+
+    /// Whether the cache shows the configuration that is wanted. A kubelet that is told of it before
+    /// it has the ConfigMap keeps the old files until its next look, a minute or two later.
+    pub(super) fn shows_config(&self, wanted: &[Wanted]) -> bool {
+        wanted
+            .iter()
+            .filter(|it| it.kind == Kind::ConfigMap)
+            .all(|it| {
+                let shown = self.caches.object(it.kind, self.root, &it.name);
+                shown.is_some_and(|shown| shown.data.get("data") == it.body.get("data"))
+            })
     }
 
     /// Has the kubelets bring the files of every pod up to date at once.

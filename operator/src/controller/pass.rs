@@ -148,7 +148,9 @@ impl Pass<'_> {
             note(self.apply(wanted, memory).await)?;
         }
         self.shrink(plan, memory).await?;
-        self.refresh(pods, &render::digest(plan), memory).await?;
+        if self.shows_config(&objects) {
+            self.refresh(pods, &render::digest(plan), memory).await?;
+        }
         if let Some(token) = token {
             self.act(&plan.actions, pods, &token, memory).await?;
         }

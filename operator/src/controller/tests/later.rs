@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::paths;
 use super::world::World;
 
 #[tokio::test]
@@ -36,4 +37,17 @@ async fn every_event_has_its_own_text() {
     notes.sort();
     let text = ["chat-a", "chat-b"].map(|pod| format!("{pod} is asked to empty itself"));
     assert_eq!(notes, text);
+}
+
+#[tokio::test]
+async fn pods_are_told_of_a_configuration_when_their_kubelets_can_have_it() {
+    let mut world = World::settled().await;
+    world.edit_cluster(|cluster| cluster["spec"]["log"] = "debug".into());
+    let writes = world.writes().await;
+    let first = paths(&writes);
+    assert!(first.contains(&"configmaps/chat-config"), "{first:?}");
+    assert!(!first.iter().any(|it| it.starts_with("pods/")), "{first:?}");
+    let writes = world.writes().await;
+    assert_eq!(paths(&writes), ["pods/chat-a", "pods/chat-b"]);
+    assert_eq!(world.writes().await, []);
 }
