@@ -58,7 +58,7 @@ impl Pass<'_> {
             Ok(spec) => self.carry_out(spec, memory).await,
             Err(refusal) => {
                 let status = tell::unactionable(root, &refusal);
-                self.tell(status, None, Some(&refusal), memory)
+                self.tell(&self.told(memory), status, None, Some(&refusal), memory)
                     .await
                     .map(|()| (UNACTIONABLE, Some(refusal)))
             }
@@ -87,6 +87,7 @@ impl Pass<'_> {
     ) -> Result<(Duration, Option<Refusal>), Error> {
         let root = self.root;
         let context = self.context;
+        let before = self.told(memory);
         let pods = observe::pods(root, self.caches, memory, &context.ask, context.admin_port).await;
         let observation = observe::observation(root, self.caches, &pods);
         let subject = Subject {
@@ -100,13 +101,16 @@ impl Pass<'_> {
         memory.plan = next;
         let mut refusal = None;
         if !root.paused() {
+            if spec.image.is_none() {
+                self.keep_choice(&plan, memory).await?;
+            }
             match self.make(spec, &plan, &pods, memory).await {
                 Ok(()) => {}
                 Err(error) => refusal = Some(Refusal::of(&error).ok_or(error)?),
             }
         }
         let status = tell::status(root, &plan, &pods, refusal.as_ref());
-        self.tell(status, Some(&plan), refusal.as_ref(), memory)
+        self.tell(&before, status, Some(&plan), refusal.as_ref(), memory)
             .await?;
         // A refusal is tried again now and then: what refuses may change where nobody watches.
         let wake_after = match refusal {

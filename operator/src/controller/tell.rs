@@ -38,25 +38,53 @@ impl Refusal {
 }
 
 impl Pass<'_> {
-    /// Writes the status if it is another one, and publishes what is new in it.
+    /// The status that was written last, which the cache may not show yet.
+    pub(super) fn told(&self, memory: &Memory) -> WseClusterStatus {
+        match &memory.told {
+            Some((written, told)) if is_stale(self.root.meta(), *written) => told.clone(),
+            _ => self.root.status.clone(),
+        }
+    }
+
+    /// Writes the status if it is another one, and publishes what is new in it since `before`, the
+    /// one when the pass began.
     pub(super) async fn tell(
         &self,
-        mut status: WseClusterStatus,
+        before: &WseClusterStatus,
+        status: WseClusterStatus,
         plan: Option<&Plan>,
         refusal: Option<&Refusal>,
         memory: &mut Memory,
     ) -> Result<(), Error> {
+        let mut news = events::between(self.root.name(), before, &status, plan);
+        news.extend(refusal.and_then(|it| events::refused(before, it.reason, &it.message)));
+        self.write_status(status, memory).await?;
+        for one in news {
+            self.publish(&one).await;
+        }
+        Ok(())
+    }
+
+    /// Writes down which image was chosen, before there are pods of it: a successor with another
+    /// default would choose again, and move the clients that those pods have by then.
+    pub(super) async fn keep_choice(&self, plan: &Plan, memory: &mut Memory) -> Result<(), Error> {
+        let mut status = self.told(memory);
+        status.image = Some(plan.image.clone());
+        status.revision = plan.revisions.first().map(|revision| revision.id.clone());
+        self.write_status(status, memory).await
+    }
+
+    async fn write_status(
+        &self,
+        mut status: WseClusterStatus,
+        memory: &mut Memory,
+    ) -> Result<(), Error> {
         let root = self.root;
-        let old = match &memory.told {
-            Some((written, told)) if is_stale(root.meta(), *written) => told,
-            _ => &root.status,
-        };
-        keep_times(old, &mut status);
-        if *old == status {
+        let old = self.told(memory);
+        keep_times(&old, &mut status);
+        if old == status {
             return Ok(());
         }
-        let mut news = events::between(root.name(), old, &status, plan);
-        news.extend(refusal.and_then(|it| events::refused(old, it.reason, &it.message)));
         let body = json!({
             "apiVersion": WseCluster::api_version(&()),
             "kind": WseCluster::kind(&()),
@@ -78,9 +106,6 @@ impl Pass<'_> {
             .with_label_values(&["WseCluster"])
             .inc();
         memory.told = Some((version(written.meta()), status));
-        for one in news {
-            self.publish(&one).await;
-        }
         Ok(())
     }
 }

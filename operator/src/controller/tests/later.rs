@@ -51,3 +51,34 @@ async fn pods_are_told_of_a_configuration_when_their_kubelets_can_have_it() {
     assert_eq!(paths(&writes), ["pods/chat-a", "pods/chat-b"]);
     assert_eq!(world.writes().await, []);
 }
+
+#[tokio::test]
+async fn a_successor_with_another_default_moves_nobody_whenever_it_takes_over() {
+    let mut world = World::new().await;
+    // The first one ends when it has made pods, before it has told of them.
+    world
+        .server
+        .with(|state| state.fails_after = Some("replicasets/"));
+    world.pass().await.unwrap_err();
+    let made = world.replica_sets();
+    assert_eq!(made.len(), 1);
+    world.server.with(|state| state.fails_after = None);
+    world.succeed("gateway:2");
+    world.pass().await.unwrap();
+    assert_eq!(world.replica_sets(), made);
+}
+
+#[tokio::test]
+async fn a_rollout_is_told_of_where_the_image_is_the_operators_choice() {
+    let mut world = World::settled().await;
+    world.edit_cluster(|cluster| {
+        cluster["spec"]["podTemplate"] = json!({"spec": {"priorityClassName": "high"}});
+    });
+    let mut reasons = Vec::new();
+    for _ in 0..3 {
+        world.pass().await.unwrap();
+        let calls = world.server.calls().into_iter();
+        reasons.extend(calls.filter_map(|call| call.body["reason"].as_str().map(str::to_owned)));
+    }
+    assert_eq!(reasons, ["RolloutStarted"]);
+}

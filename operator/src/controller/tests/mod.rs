@@ -22,6 +22,8 @@ async fn the_first_pass_makes_everything_in_order_and_then_tells() {
     let writes = world.writes().await;
     let set = world.replica_set();
     let order = [
+        // The chosen image.
+        "wseclusters/chat/status",
         "secrets/chat-admin",
         "configmaps/chat-config",
         "serviceaccounts/chat",
@@ -33,7 +35,10 @@ async fn the_first_pass_makes_everything_in_order_and_then_tells() {
         "wseclusters/chat/status",
     ];
     assert_eq!(paths(&writes), order);
-    let (told, made) = writes.split_last().unwrap();
+    let [chosen, made @ .., told] = writes.as_slice() else {
+        panic!("{writes:?}")
+    };
+    assert_eq!(chosen.body["status"]["image"], "gateway:1");
     for call in made {
         assert_eq!(call.method, Method::PATCH);
         assert_eq!(call.query, APPLIED, "{}", call.path);

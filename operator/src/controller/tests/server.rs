@@ -29,6 +29,9 @@ pub(super) struct State {
     pub(super) objects: BTreeMap<String, Value>,
     /// Paths whose writes are answered with 422.
     pub(super) refuses: Vec<&'static str>,
+    /// After a write of a path that begins so, every call fails: whoever called is cut off.
+    pub(super) fails_after: Option<&'static str>,
+    cut_off: bool,
     version: u64,
 }
 
@@ -91,6 +94,11 @@ impl State {
         if call.method != Method::GET && self.refuses.contains(&path) {
             return (422, status(422, "this cannot be"));
         }
+        if self.cut_off && self.fails_after.is_some() {
+            return (500, status(500, "cut off"));
+        }
+        let last = |prefix| call.method != Method::GET && path.starts_with(prefix);
+        self.cut_off = self.fails_after.is_some_and(last);
         match call.method {
             Method::GET => match self.objects.get(path) {
                 Some(object) => (200, object.clone()),

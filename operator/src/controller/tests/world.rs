@@ -82,6 +82,19 @@ impl World {
         world
     }
 
+    /// Another process takes over, which remembers nothing and has another default.
+    pub(super) fn succeed(&mut self, default_image: &str) {
+        self.memory = Memory::default();
+        self.context.default_image = default_image.into();
+    }
+
+    /// The paths of all ReplicaSets.
+    pub(super) fn replica_sets(&self) -> Vec<String> {
+        let is_one = |path: &&String| path.starts_with("replicasets/");
+        self.server
+            .with(|state| state.objects.keys().filter(is_one).cloned().collect())
+    }
+
     /// One pass, by caches that show what is there.
     pub(super) async fn pass(&mut self) -> Result<Duration, Error> {
         self.follow();
