@@ -23,9 +23,6 @@ pub enum Error {
     /// A part that runs for as long as the process ended before it.
     #[error("{0} ended")]
     Ended(&'static str),
-    /// The Lease cannot be read or made.
-    #[error("cannot enter the race for the lease: {0}")]
-    Lease(String),
     /// The Lease is somebody else's now, or could not be renewed in time.
     #[error("lost the lease: {0}")]
     LeaseLost(String),
@@ -80,7 +77,6 @@ impl Error {
             },
             Self::Client(_) => "Client",
             Self::Ended(_) => "Ended",
-            Self::Lease(_) => "Lease",
             Self::LeaseLost(_) => "LeaseLost",
             Self::Listen(..) => "Listen",
             Self::Log(_) => "Log",

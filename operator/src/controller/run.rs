@@ -153,7 +153,10 @@ async fn lead(
         },
     }
     let (namespace, name) = (&options.lease_namespace, &options.lease_name);
-    let mut lease = Lease::enter(client, namespace, name, &options.identity).await?;
+    let mut lease = tokio::select! {
+        () = &mut end => return Ok(()),
+        lease = Lease::enter(client, namespace, name, &options.identity) => lease,
+    };
     tracing::info!(
         lease = format!("{namespace}/{name}"),
         identity = options.identity,
