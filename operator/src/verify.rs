@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -75,7 +75,15 @@ async fn ready(service: &str, end: Instant) -> Result<(), String> {
     loop {
         match timeout_at(end, http.get(uri.clone())).await {
             Ok(Ok(answer)) if answer.status().is_success() => return Ok(()),
-            Ok(Ok(answer)) => seen = answer.status().to_string(),
+            Ok(Ok(answer)) => {
+                let status = answer.status();
+                // It says what is missing.
+                let body = answer.into_body().collect().await.map(|it| it.to_bytes());
+                let text = String::from_utf8_lossy(&body.unwrap_or_default())
+                    .trim()
+                    .to_owned();
+                seen = format!("{status}: {text}");
+            }
             Ok(Err(error)) => seen = error.to_string(),
             Err(_) => return Err(format!("the operator is not ready: {url}: {seen}")),
         }
