@@ -117,9 +117,8 @@ impl Pass<'_> {
         if seen.asked_to_drain() && !told.drains {
             self.tell_drain(seen, true, token, memory).await;
         }
-        let empty = told.load.refuses && told.load.sessions == 0;
         let uid = seen.pod.uid().unwrap_or_default();
-        if seen.asked_to_drain() && empty && memory.emptied.insert(uid) {
+        if seen.asked_to_drain() && told.load.is_emptied() && memory.emptied.insert(uid) {
             self.publish(&News::emptied(&seen.name())).await;
         }
     }
@@ -171,11 +170,7 @@ impl Pass<'_> {
                 return Err(Error::api("patch", what)(error));
             }
         };
-        self.context
-            .metrics
-            .writes
-            .with_label_values(&["Pod"])
-            .inc();
+        self.wrote("Pod");
         if let Some(uid) = pod.uid() {
             let written = Annotated {
                 version: version(&pod.metadata),

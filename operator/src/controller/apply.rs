@@ -54,11 +54,7 @@ impl Pass<'_> {
             .patch(&wanted.name, &params, &Patch::Apply(&wanted.body))
             .await
             .map_err(Error::api("patch", self.label(wanted.kind, &wanted.name)))?;
-        self.context
-            .metrics
-            .writes
-            .with_label_values(&[wanted.kind.name()])
-            .inc();
+        self.wrote(wanted.kind.name());
         let applied = Applied {
             wanted: hash,
             there: content(&applied),
@@ -120,11 +116,7 @@ impl Pass<'_> {
             .patch(&name, &params, &Patch::Merge(&patch))
             .await;
         patched.map_err(Error::api("patch", self.label(Kind::ReplicaSet, &name)))?;
-        self.context
-            .metrics
-            .writes
-            .with_label_values(&[Kind::ReplicaSet.name()])
-            .inc();
+        self.wrote(Kind::ReplicaSet.name());
         Ok(())
     }
 
@@ -141,12 +133,7 @@ impl Pass<'_> {
         let sets: Api<ReplicaSet> =
             Api::namespaced(self.context.client.clone(), self.root.namespace());
         match sets.delete(&name, &params).await {
-            Ok(_) => self
-                .context
-                .metrics
-                .writes
-                .with_label_values(&[Kind::ReplicaSet.name()])
-                .inc(),
+            Ok(_) => self.wrote(Kind::ReplicaSet.name()),
             // The cache had not followed.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(error) => {
@@ -177,6 +164,11 @@ impl Pass<'_> {
     pub(super) fn api(&self, kind: Kind) -> Api<DynamicObject> {
         let client = self.context.client.clone();
         Api::namespaced_with(client, self.root.namespace(), &kind.resource())
+    }
+
+    /// Counts a call that wrote.
+    pub(super) fn wrote(&self, kind: &str) {
+        self.context.metrics.writes.with_label_values(&[kind]).inc();
     }
 
     pub(super) fn label(&self, kind: Kind, name: &str) -> String {

@@ -19,8 +19,7 @@ pub(super) struct News {
     reason: &'static str,
     action: &'static str,
     note: String,
-    /// What else it is about: a kind and a name. Events about the same things are counted as one, with
-    /// the first one's note.
+    /// What else it is about: a kind and a name.
     related: Option<(&'static str, String)>,
 }
 
@@ -133,19 +132,19 @@ pub(super) fn between(
         _ => {}
     }
     let away = |status: &WseClusterStatus| {
-        condition(status, &format!("{:?}", ConditionType::BackplaneReachable))
+        condition(status, ConditionType::BackplaneReachable.name())
             .is_some_and(|it| it.reason == "RedisAway")
     };
     match (away(old), away(new)) {
         (false, true) => news.push(News::warning(
             "BackplaneAway",
             "Observe",
-            message(new, "BackplaneReachable"),
+            message(new, ConditionType::BackplaneReachable.name()),
         )),
         (true, false) => news.push(News::normal(
             "BackplaneBack",
             "Observe",
-            message(new, "BackplaneReachable"),
+            message(new, ConditionType::BackplaneReachable.name()),
         )),
         _ => {}
     }

@@ -14,7 +14,7 @@ use super::pass::Pass;
 use super::root::Root;
 use super::{Error, events, names};
 use crate::api::{WseCluster, WseClusterStatus};
-use crate::plan::{self, ConditionType, Plan, PodState};
+use crate::plan::{self, Plan, PodState};
 
 /// The condition of a cluster that a person told the operator to leave alone.
 pub(super) const PAUSED: &str = "Paused";
@@ -100,11 +100,7 @@ impl Pass<'_> {
             "patch",
             format!("status of WseCluster {}", root.full_name()),
         ))?;
-        self.context
-            .metrics
-            .writes
-            .with_label_values(&["WseCluster"])
-            .inc();
+        self.wrote("WseCluster");
         memory.told = Some((version(written.meta()), status));
         Ok(())
     }
@@ -200,13 +196,8 @@ fn reasons(pods: &[&Seen]) -> String {
 }
 
 fn condition(it: &plan::Condition, generation: Option<i64>) -> Condition {
-    let type_ = match it.r#type {
-        ConditionType::BackplaneReachable => "BackplaneReachable",
-        ConditionType::Ready => "Ready",
-        ConditionType::Settled => "Settled",
-        ConditionType::Sized => "Sized",
-    };
-    made(type_, it.holds, it.reason, it.message.clone(), generation)
+    let name = it.r#type.name();
+    made(name, it.holds, it.reason, it.message.clone(), generation)
 }
 
 fn made(

@@ -118,9 +118,7 @@ impl Fleet {
             .saturating_sub(revision.replicas as usize);
         for child in &mut self.children {
             let pod = child.pod();
-            let emptied = pod
-                .load
-                .is_some_and(|load| load.refuses && load.sessions == 0);
+            let emptied = pod.load.is_some_and(|load| load.is_emptied());
             let goes = pod.state == PodState::Down || (pod.asked_to_drain && emptied);
             if too_many > 0 && child.revision == revision.id && !child.leaves && goes {
                 child.leave();

@@ -31,6 +31,18 @@ pub enum ConditionType {
     Sized,
 }
 
+impl ConditionType {
+    /// As in a status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BackplaneReachable => "BackplaneReachable",
+            Self::Ready => "Ready",
+            Self::Settled => "Settled",
+            Self::Sized => "Sized",
+        }
+    }
+}
+
 pub(super) fn tell(
     spec: &WseClusterSpec,
     tier: Tier,

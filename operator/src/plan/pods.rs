@@ -2,17 +2,24 @@
 
 use super::{Load, Pod, PodState};
 
+impl Load {
+    /// Whether the pod has no session, and takes none. One that still accepts is not emptied, whatever
+    /// its count.
+    pub fn is_emptied(&self) -> bool {
+        self.refuses && self.sessions == 0
+    }
+}
+
 impl Pod {
     /// Whether it takes clients and may go on doing so.
     pub(super) fn serves(&self) -> bool {
         self.state == PodState::Ready && !self.asked_to_drain
     }
 
-    /// Whether its going costs nobody anything. A pod that still accepts is not empty, whatever its
-    /// count.
+    /// Whether its going costs nobody anything.
     pub(super) fn is_empty(&self) -> bool {
-        let emptied = |load: Load| load.refuses && load.sessions == 0;
-        self.state == PodState::Down || (self.asked_to_drain && self.load.is_some_and(emptied))
+        self.state == PodState::Down
+            || (self.asked_to_drain && self.load.is_some_and(|load| load.is_emptied()))
     }
 
     /// Whether it serves nobody, and nobody would have to move if it went.
