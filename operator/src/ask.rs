@@ -12,8 +12,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
+use serde_json::json;
 
-use crate::plan::Load;
+use crate::plan::{Load, SHED_WINDOW_SECONDS};
 
 /// A gateway that has not answered by then is busy or gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -51,9 +52,70 @@ pub(crate) enum Refusal {
 #[serde(rename_all = "camelCase")]
 struct Answer {
     connections: u32,
+    capacity: Capacity,
+    messages_in: Total,
+    messages_out: Total,
+    bytes_in: Total,
+    bytes_out: Total,
+    /// Left out by gateways of earlier releases.
+    #[serde(default)]
+    cpu_cores: f64,
+    memory: Memory,
+    outbound_queued_bytes: u64,
     largest_topic: u32,
     drain: String,
     degraded: bool,
+}
+
+#[derive(Deserialize)]
+struct Capacity {
+    connections: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Total {
+    per_second: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Memory {
+    resident_bytes: Option<u64>,
+    limit_bytes: Option<u64>,
+}
+
+impl From<Answer> for Told {
+    fn from(answer: Answer) -> Self {
+        let rate = |one: Total, other: Total| whole(one.per_second) + whole(other.per_second);
+        let load = Load {
+            sessions: answer.connections,
+            capacity: Some(answer.capacity.connections),
+            messages_per_second: rate(answer.messages_in, answer.messages_out),
+            bytes_per_second: rate(answer.bytes_in, answer.bytes_out),
+            cpu_millicores: whole(answer.cpu_cores * 1_000.0),
+            memory_bytes: answer.memory.resident_bytes,
+            memory_limit_bytes: answer.memory.limit_bytes,
+            outbound_queued_bytes: answer.outbound_queued_bytes,
+            largest_topic: answer.largest_topic,
+            refuses: matches!(answer.drain.as_str(), "leaving" | "empty"),
+            degraded: answer.degraded,
+        };
+        Self {
+            load,
+            drains: answer.drain != "serving",
+        }
+    }
+}
+
+/// The nearest whole number; 0 for what is negative or none, and at most 2^53.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to what fits"
+)]
+fn whole(number: f64) -> u64 {
+    number.round().clamp(0.0, 9_007_199_254_740_992.0) as u64
 }
 
 impl Ask {
@@ -77,16 +139,7 @@ impl Ask {
             return None;
         }
         let answer: Answer = serde_json::from_slice(&body).ok()?;
-        let load = Load {
-            sessions: answer.connections,
-            largest_topic: answer.largest_topic,
-            refuses: matches!(answer.drain.as_str(), "leaving" | "empty"),
-            degraded: answer.degraded,
-        };
-        Some(Told {
-            load,
-            drains: answer.drain != "serving",
-        })
+        Some(answer.into())
     }
 
     /// Asks a gateway to drain, or takes that back.
@@ -100,7 +153,33 @@ impl Ask {
         on: bool,
     ) -> Result<(), Refusal> {
         let method = if on { Method::POST } else { Method::DELETE };
-        let call = self.call(method, admin, "/drain", Some(token), None, PATIENCE);
+        self.tell(method, admin, "/drain", token, None).await
+    }
+
+    /// Asks some of a gateway's clients to find another one.
+    ///
+    /// # Errors
+    /// When it does not do so.
+    pub(crate) async fn shed(
+        &self,
+        admin: SocketAddr,
+        token: &str,
+        sessions: u32,
+    ) -> Result<(), Refusal> {
+        let body = json!({"sessions": sessions, "windowSeconds": SHED_WINDOW_SECONDS});
+        let body = Some(body.to_string().into());
+        self.tell(Method::POST, admin, "/shed", token, body).await
+    }
+
+    async fn tell(
+        &self,
+        method: Method,
+        admin: SocketAddr,
+        path: &str,
+        token: &str,
+        body: Option<Bytes>,
+    ) -> Result<(), Refusal> {
+        let call = self.call(method, admin, path, Some(token), body, PATIENCE);
         let (status, body) = call.await.map_err(Refusal::Other)?;
         let text = format!("{status}: {}", String::from_utf8_lossy(&body));
         match status {

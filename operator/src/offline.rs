@@ -7,7 +7,9 @@ use std::time::SystemTime;
 
 use wse_operator::api::check;
 use wse_operator::local::Input;
-use wse_operator::plan::{self, Action, Memory, Observation, SCALE_IN_WINDOW, Serves, Subject};
+use wse_operator::plan::{
+    self, Action, Memory, Observation, Plan, SCALE_IN_WINDOW, Serves, Subject,
+};
 
 /// The plan for the cluster of a file and the pods of another, as text. Pods without a revision have
 /// the wanted one, and have been watched for long enough.
@@ -41,6 +43,7 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
 
     let mut text = String::new();
     writeln!(text, "tier      {}", plan.tier)?;
+    writeln!(text, "pods      {}", plan.desired)?;
     for revision in &plan.revisions {
         writeln!(
             text,
@@ -57,10 +60,13 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
         Serves::All => writeln!(text, "serves    every revision")?,
         Serves::Revision(id) => writeln!(text, "serves    revision {id}")?,
     }
-    writeln!(text, "moves     {}", moves(&input, plan.moves))?;
+    writeln!(text, "moves     {}", moves(&input, &plan))?;
     for action in &plan.actions {
         match action {
             Action::Drain { pod } => writeln!(text, "drain     {pod}")?,
+            Action::Shed { pod, sessions } => {
+                writeln!(text, "shed      {pod}: {sessions} clients")?;
+            }
             Action::Undrain { pod } => writeln!(text, "undrain   {pod}")?,
         }
     }
@@ -77,9 +83,9 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
 }
 
 /// The number, and how far it can be relied on.
-fn moves(input: &Input, moves: u64) -> String {
+fn moves(input: &Input, plan: &Plan) -> String {
     let spec = &input.cluster.spec;
-    let replicas = spec.scaling.replicas;
+    let (moves, replicas) = (plan.moves, plan.desired);
     match moves {
         0 => "0".into(),
         _ if spec.rollout.surge_of(replicas) >= replicas => {

@@ -112,8 +112,13 @@ pub struct Figures {
     pub subscribers: u32,
     /// Pods below which the tier's load, or the loss of one pod, is not carried.
     pub replica_floor: u32,
-    /// Connections that one pod is meant for.
+    /// Connections that one pod can carry, where its limit of open files allows as many. A fleet is
+    /// sized for pods that are [`TARGET_PERCENT`] full.
     pub connections_per_pod: u32,
+    /// Thousandths of a processor that a pod asks of its node.
+    pub cpu_millicores: u32,
+    /// Memory that a pod asks of its node, and may use.
+    pub memory_mebibytes: u32,
     /// Length of the accept queue; the kernel clamps it to `net.core.somaxconn`, 4,096 by default.
     pub backlog: u32,
     /// Handshakes being worked on at once in one pod.
@@ -134,29 +139,101 @@ impl Figures {
             ..Limits::default()
         }
     }
+
+    /// What a pod asks of its node.
+    pub fn resources(&self) -> Resources {
+        Resources {
+            cpu_millicores: self.cpu_millicores,
+            memory_bytes: u64::from(self.memory_mebibytes) << 20,
+        }
+    }
+
+    /// Connections that one pod is meant for when the fleet is as full as it should be.
+    pub fn target_per_pod(&self) -> u32 {
+        self.connections_per_pod * TARGET_PERCENT / 100
+    }
 }
 
-/// Connections and subscribers are the load levels of the stress guide. A pod is meant for at most
-/// 14,000 connections: 70 % of the 20,000 open files that container runtimes commonly allow. From
-/// Medium on there are two pods at least, so that losing one leaves one. The queues grow with the
-/// herd that comes back when a pod is lost: a pod's clients spread over the others.
+/// What a pod asks of its node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Resources {
+    /// Thousandths of a processor. It may use more where there is more.
+    pub cpu_millicores: u32,
+    /// Memory, which is also what it may use at most.
+    pub memory_bytes: u64,
+}
+
+/// How full pods should be where a spec says nothing, in percent of what they can carry.
+pub const TARGET_PERCENT: u32 = 70;
+
+/// Messages, in and out together, that a thousandth of a processor carries a second: half of the
+/// 395 that `e2e/figures/echo.sh` measured with messages of 20 bytes, because routing costs too.
+pub const MESSAGES_PER_MILLICORE: u64 = 200;
+
+/// Bytes, in and out together, that a pod carries a second: half of what a network interface of
+/// 1 Gbit/s does in both directions. The gateway itself does more.
+pub const BYTES_PER_POD: u64 = 125_000_000;
+
+/// Connections and subscribers are the load levels of the stress guide. A pod carries at most 20,000
+/// connections, the open files that container runtimes commonly allow; it is meant for 70 % of them.
+/// From Medium on there are two pods at least, so that losing one leaves one. The queues grow with the
+/// herd that comes back when a pod is lost: a pod's clients spread over the others. A pod's memory is
+/// 32 KiB for each connection that it can carry, 64 MiB for itself, and what its queues may hold.
 const FIGURES: [Figures; 8] = [
-    row([10, 5], [1, 1_000], [128, 128], [16, 32]),
-    row([100, 20], [1, 1_000], [256, 256], [16, 32]),
-    row([500, 50], [1, 2_000], [1_024, 512], [32, 64]),
-    row([1_000, 100], [2, 2_000], [1_024, 1_024], [32, 64]),
-    row([5_000, 200], [2, 5_000], [4_096, 1_024], [64, 128]),
-    row([10_000, 500], [2, 10_000], [4_096, 2_048], [64, 256]),
-    row([50_000, 1_000], [4, 14_000], [4_096, 4_096], [128, 256]),
-    row([99_000, 5_000], [8, 14_000], [16_384, 4_096], [256, 256]),
+    row([10, 5], [1, 1_000], [50, 128], [128, 128], [16, 32]),
+    row([100, 20], [1, 1_000], [100, 160], [256, 256], [16, 32]),
+    row([500, 50], [1, 2_000], [250, 256], [1_024, 512], [32, 64]),
+    row(
+        [1_000, 100],
+        [2, 3_000],
+        [500, 320],
+        [1_024, 1_024],
+        [32, 64],
+    ),
+    row(
+        [5_000, 200],
+        [2, 7_500],
+        [1_000, 512],
+        [4_096, 1_024],
+        [64, 128],
+    ),
+    row(
+        [10_000, 500],
+        [2, 15_000],
+        [2_000, 896],
+        [4_096, 2_048],
+        [64, 256],
+    ),
+    row(
+        [50_000, 1_000],
+        [4, 20_000],
+        [2_000, 1_280],
+        [4_096, 4_096],
+        [128, 256],
+    ),
+    row(
+        [99_000, 5_000],
+        [8, 20_000],
+        [2_000, 1_536],
+        [16_384, 4_096],
+        [256, 256],
+    ),
 ];
 
-const fn row(load: [u32; 2], pods: [u32; 2], queues: [u32; 2], mebibytes: [u32; 2]) -> Figures {
+const fn row(
+    load: [u32; 2],
+    pods: [u32; 2],
+    asks: [u32; 2],
+    queues: [u32; 2],
+    mebibytes: [u32; 2],
+) -> Figures {
     Figures {
         connections: load[0],
         subscribers: load[1],
         replica_floor: pods[0],
         connections_per_pod: pods[1],
+        cpu_millicores: asks[0],
+        memory_mebibytes: asks[1],
         backlog: queues[0],
         pending_handshakes: queues[1],
         inbox_mebibytes: mebibytes[0],
@@ -166,33 +243,39 @@ const fn row(load: [u32; 2], pods: [u32; 2], queues: [u32; 2], mebibytes: [u32; 
 
 /// The table, for people.
 pub fn table() -> String {
-    let mut text = format!(
-        "{:<9}{:>12}{:>13}{:>10}{:>14}{:>9}{:>12}{:>11}{:>13}\n",
-        "tier",
+    let head = [
         "connections",
         "subscribers",
         "min pods",
         "a pod carries",
+        "millicores",
+        "memory MiB",
         "backlog",
         "handshakes",
         "inbox MiB",
-        "partial MiB"
-    );
+        "partial MiB",
+    ];
+    let mut text = format!("{:<9}", "tier");
+    text.extend(head.map(|name| format!("{name:>width$}", width = name.len() + 2)));
     for tier in Tier::ALL {
         let it = tier.figures();
-        text += &format!(
-            "{tier:<9}{:>12}{:>13}{:>10}{:>14}{:>9}{:>12}{:>11}{:>13}\n",
+        let row = [
             it.connections,
             it.subscribers,
             it.replica_floor,
             it.connections_per_pod,
+            it.cpu_millicores,
+            it.memory_mebibytes,
             it.backlog,
             it.pending_handshakes,
             it.inbox_mebibytes,
-            it.partial_mebibytes
-        );
+            it.partial_mebibytes,
+        ];
+        text += &format!("\n{tier:<9}");
+        let cells = head.iter().zip(row);
+        text.extend(cells.map(|(name, cell)| format!("{cell:>width$}", width = name.len() + 2)));
     }
-    text
+    text + "\n"
 }
 
 #[cfg(test)]
@@ -257,7 +340,7 @@ mod tests {
         for tier in Tier::ALL {
             let it = tier.figures();
             assert!(
-                it.replica_floor * it.connections_per_pod >= it.connections,
+                it.replica_floor * it.target_per_pod() >= it.connections,
                 "{tier}"
             );
             assert!(table().contains(tier.name()));

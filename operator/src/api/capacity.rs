@@ -1,4 +1,4 @@
-//! Size: what is expected, and how many pods carry it.
+//! Size: what is expected.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -35,40 +35,4 @@ pub enum TierChoice {
     VeryHigh,
     Extreme,
     Maximum,
-}
-
-/// How many pods there are.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Scaling {
-    /// Who decides the number.
-    #[serde(default)]
-    pub mode: ScalingMode,
-    /// The number of pods.
-    #[serde(default = "Scaling::replicas")]
-    #[schemars(range(min = 1, max = 100))]
-    pub replicas: u32,
-}
-
-impl Scaling {
-    fn replicas() -> u32 {
-        1
-    }
-}
-
-impl Default for Scaling {
-    fn default() -> Self {
-        Self {
-            mode: ScalingMode::default(),
-            replicas: Self::replicas(),
-        }
-    }
-}
-
-/// Who decides the number of pods. `Fixed`: `replicas` does.
-#[allow(missing_docs)] // As for `TierChoice`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum ScalingMode {
-    #[default]
-    Fixed,
 }

@@ -11,7 +11,10 @@ mod auth;
 mod backplane;
 mod capacity;
 mod check;
+mod drain;
+mod kernel;
 mod limits;
+mod scaling;
 mod schema;
 mod status;
 #[cfg(test)]
@@ -26,11 +29,14 @@ use wse_sidecar::config::TopicPolicy;
 
 pub use self::auth::{Auth, AuthMode, Jwks, Key, SecretKeyRef};
 pub use self::backplane::{Backplane, BackplaneType, Redis};
-pub use self::capacity::{Capacity, Scaling, ScalingMode, TierChoice};
+pub use self::capacity::{Capacity, TierChoice};
 pub use self::check::{Problem, check, check_change};
+pub use self::drain::{Drain, Rebalance};
+pub use self::kernel::{Kernel, Sysctl, UnsafeSysctls};
 pub use self::limits::LimitOverrides;
+pub use self::scaling::{Autoscale, ScaleDown, ScaleUp, Scaling, ScalingMode};
 pub use self::schema::crd;
-pub use self::status::WseClusterStatus;
+pub use self::status::{KernelStatus, OmittedSysctl, WseClusterStatus};
 pub use self::workload::{
     Disruption, ExternalTrafficPolicy, PodMetadata, PodTemplate, Rollout, Service, ServiceType,
     Spread,
@@ -55,7 +61,7 @@ pub use self::workload::{
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("`metadata.name` must begin with a letter and hold only small letters, digits and `-`, because Services are named after it"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("`metadata.name` must be at most 40 characters long, because the names of the fleet's objects begin with it"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".status.tier"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.scaling.replicas"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredReplicas"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
     printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas", priority = 1),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
@@ -65,7 +71,7 @@ pub use self::workload::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.backplane.type != 'Memory' || self.scaling.replicas <= 1").message("the `Memory` backplane is one pod's alone: set `backplane.type: Redis`, or `scaling.replicas: 1`")
+    validation = Rule::new("self.backplane.type != 'Memory' || ((!has(self.scaling.replicas) || self.scaling.replicas <= 1) && (!has(self.scaling.maxReplicas) || self.scaling.maxReplicas <= 1))").message("the `Memory` backplane is one pod's alone: set `backplane.type: Redis`, or `scaling.replicas: 1`")
 )]
 pub struct WseClusterSpec {
     /// The gateway's image. Left out: the operator's default when the pods were made, which is kept
@@ -87,6 +93,9 @@ pub struct WseClusterSpec {
     /// What others may do to the pods, and where they run.
     #[serde(default)]
     pub disruption: Disruption,
+    /// Kernel settings of the pods.
+    #[serde(default)]
+    pub kernel: Kernel,
     /// Who may connect, and what they may subscribe to.
     pub auth: Auth,
     /// What one client, and all of them, may cost. A limit that is left out is the tier's.
@@ -129,54 +138,6 @@ impl WseClusterSpec {
 
     fn log() -> String {
         "info".into()
-    }
-}
-
-/// How a pod is emptied before it goes.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("self.windowSeconds <= self.deadlineSeconds").message("`windowSeconds` must be less than or equal to `deadlineSeconds`: sessions leave inside the window, and the deadline closes what is left")
-)]
-pub struct Drain {
-    /// How long load balancers and proxies need to stop sending new clients to a pod that is not
-    /// ready any more. A pod that drains still accepts for so long.
-    #[serde(default = "Drain::propagation_seconds")]
-    #[schemars(range(max = 300))]
-    pub propagation_seconds: u32,
-    /// Each session is asked to leave at its own random moment inside this many seconds. Longer is
-    /// gentler to the pods that take the clients in.
-    #[serde(default = "Drain::window_seconds")]
-    #[schemars(range(max = 3_600))]
-    pub window_seconds: u32,
-    /// Sessions that are still there this many seconds after the window began are closed at once.
-    /// Cluster autoscalers wait ten minutes by default.
-    #[serde(default = "Drain::deadline_seconds")]
-    #[schemars(range(max = 3_600))]
-    pub deadline_seconds: u32,
-}
-
-impl Drain {
-    fn propagation_seconds() -> u32 {
-        5
-    }
-
-    fn window_seconds() -> u32 {
-        30
-    }
-
-    fn deadline_seconds() -> u32 {
-        60
-    }
-}
-
-impl Default for Drain {
-    fn default() -> Self {
-        Self {
-            propagation_seconds: Self::propagation_seconds(),
-            window_seconds: Self::window_seconds(),
-            deadline_seconds: Self::deadline_seconds(),
-        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the operator says of a cluster.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Sysctl;
 
 /// What is. Counts are of pods; what moves by the second is a metric, not here.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -20,6 +22,12 @@ pub struct WseClusterStatus {
     /// The load tier that the fleet is sized for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
+    /// Pods that there should be: the spec's number, or the operator's choice.
+    #[serde(default)]
+    pub desired_replicas: i32,
+    /// When that was last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_scale_time: Option<Time>,
     /// Pods that there are, of all revisions, without those that were told to end.
     #[serde(default)]
     pub replicas: i32,
@@ -35,8 +43,36 @@ pub struct WseClusterStatus {
     /// Label selector of the pods, as text, for `/scale`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
+    /// Kernel settings of pods that are made now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelStatus>,
     /// What holds and what does not, with reasons.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// Kernel settings of pods that are made now. Pods that are there keep what they started with.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KernelStatus {
+    /// Those that pods get.
+    #[serde(default)]
+    pub applied_sysctls: Vec<Sysctl>,
+    /// Those that they do not get.
+    #[serde(default)]
+    pub omitted_sysctls: Vec<OmittedSysctl>,
+    /// Unsafe ones that a pod was seen to be allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_unsafe_sysctls: Vec<String>,
+}
+
+/// A kernel setting that pods do not get.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OmittedSysctl {
+    /// Its name.
+    pub name: String,
+    /// Why, and what to do.
+    pub reason: String,
 }

@@ -39,8 +39,21 @@ fn a_valid_cluster_passes() {
     assert_eq!(check(&cluster(&[])), []);
     let anonymous = json!({"mode": "None", "allowAnonymous": true});
     assert_eq!(check(&cluster(&[("/spec/auth", anonymous)])), []);
-    let alone = [("/spec/backplane", json!({})), ("/spec/scaling", json!({}))];
+    let alone = [
+        ("/spec/backplane", json!({})),
+        ("/spec/scaling", Value::Null),
+    ];
     assert_eq!(check(&cluster(&alone)), []);
+    let alone = [("/spec/backplane", json!({})), autoscaled(1, 1)];
+    assert_eq!(check(&cluster(&alone)), []);
+    assert_eq!(check(&cluster(&[autoscaled(2, 20)])), []);
+    let external = json!({"mode": "External", "replicas": 3});
+    assert_eq!(check(&cluster(&[("/spec/scaling", external)])), []);
+    let kernel = json!({
+        "sysctls": [{"name": "net.core.somaxconn", "value": "8192"}],
+        "unsafeSysctls": "Require",
+    });
+    assert_eq!(check(&cluster(&[("/spec/kernel", kernel)])), []);
 }
 
 #[test]
@@ -76,6 +89,12 @@ fn all_that_may_be_said_of_pods_passes() {
         ]));
         assert_eq!(found, [], "{surge}");
     }
+}
+
+/// A change to autoscaling between these.
+fn autoscaled(least: u32, most: u32) -> (&'static str, Value) {
+    let scaling = json!({"mode": "Autoscale", "minReplicas": least, "maxReplicas": most});
+    ("/spec/scaling", scaling)
 }
 
 /// A change of the PodSpec.
@@ -126,9 +145,55 @@ fn each_rule_says_where_and_what_to_do() {
             "at least 1",
         ),
         (
-            &[("/spec/scaling/replicas", json!(101))],
+            &[("/spec/scaling/replicas", json!(1_001))],
             "spec.scaling.replicas",
-            "at most 100",
+            "at most 1000",
+        ),
+        (
+            &[("/spec/scaling", json!({"mode": "External"}))],
+            "spec.scaling",
+            "must be set in the modes",
+        ),
+        (
+            &[autoscaled(2, 4), ("/spec/scaling/replicas", json!(3))],
+            "spec.scaling",
+            "`mode: External` for `kubectl scale`",
+        ),
+        (
+            &[(
+                "/spec/scaling",
+                json!({"mode": "Autoscale", "minReplicas": 2}),
+            )],
+            "spec.scaling",
+            "`minReplicas` and `maxReplicas` must be set",
+        ),
+        (
+            &[autoscaled(5, 4)],
+            "spec.scaling",
+            "less than or equal to `maxReplicas`",
+        ),
+        (
+            &[("/spec/scaling/maxReplicas", json!(4))],
+            "spec.scaling",
+            "are for the mode `Autoscale`",
+        ),
+        (
+            &[("/spec/backplane", json!({})), autoscaled(1, 2)],
+            "spec",
+            "one pod's alone",
+        ),
+        (
+            &[("/spec/drain", json!({"reconnectsPerSecond": 0}))],
+            "spec.drain.reconnectsPerSecond",
+            "at least 1",
+        ),
+        (
+            &[(
+                "/spec/kernel",
+                json!({"sysctls": [{"name": "net/core/somaxconn", "value": "1"}]}),
+            )],
+            "spec.kernel.sysctls[0].name",
+            "with dots",
         ),
         (
             &[("/spec/drain", json!({"windowSeconds": 61}))],

@@ -179,6 +179,35 @@ pub struct PodTemplate {
     pub spec: Map<String, Value>,
 }
 
+impl PodTemplate {
+    /// What the gateway's container asks of a processor, in thousandths, where the template says so.
+    pub fn gateway_millicores(&self) -> Option<u32> {
+        let containers = self.spec.get("containers")?.as_array()?;
+        let gateway = containers.iter().find(|it| it["name"] == "gateway")?;
+        let resources = &gateway["resources"];
+        [&resources["requests"]["cpu"], &resources["limits"]["cpu"]]
+            .into_iter()
+            .find_map(millicores)
+    }
+}
+
+/// A quantity of processors, such as `2`, `"0.5"` or `"250m"`.
+fn millicores(quantity: &Value) -> Option<u32> {
+    let text = match quantity {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return None,
+    };
+    let thousandths = match text.strip_suffix('m') {
+        Some(milli) => milli.parse().ok()?,
+        None => text.parse::<f64>().ok()? * 1_000.0,
+    };
+    // Kubernetes rounds up, too.
+    (1.0..=4e9)
+        .contains(&thousandths.ceil())
+        .then_some(thousandths.ceil() as u32)
+}
+
 /// Labels and annotations of the pods.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

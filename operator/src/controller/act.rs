@@ -86,7 +86,9 @@ impl Pass<'_> {
     ) -> Result<(), Error> {
         for seen in pods {
             let of = |action: &&Action| match action {
-                Action::Drain { pod } | Action::Undrain { pod } => *pod == seen.name(),
+                Action::Drain { pod } | Action::Shed { pod, .. } | Action::Undrain { pod } => {
+                    *pod == seen.name()
+                }
             };
             match actions.iter().find(of) {
                 Some(Action::Drain { .. }) => {
@@ -97,6 +99,7 @@ impl Pass<'_> {
                     self.tell_drain(seen, true, token, memory).await;
                     self.publish(&News::drain(&seen.name())).await;
                 }
+                Some(Action::Shed { sessions, .. }) => self.shed(seen, *sessions, token).await,
                 Some(Action::Undrain { .. }) => {
                     if self.tell_drain(seen, false, token, memory).await {
                         let record = json!({names::DRAINING: null, names::DELETION_COST: null});
@@ -108,6 +111,21 @@ impl Pass<'_> {
             }
         }
         Ok(())
+    }
+
+    /// One that does not hear of it keeps its clients, until the next round.
+    async fn shed(&self, seen: &Seen, sessions: u32, token: &str) {
+        let Some(admin) = seen.admin else {
+            return;
+        };
+        match self.context.ask.shed(admin, token, sessions).await {
+            Ok(()) => self.publish(&News::shed(&seen.name(), sessions)).await,
+            Err(refusal) => tracing::warn!(
+                cluster = self.root.full_name(),
+                pod = seen.name(),
+                "cannot rebalance: {refusal}"
+            ),
+        }
     }
 
     async fn follow_up(&self, seen: &Seen, token: &str, memory: &mut Memory) {

@@ -7,7 +7,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use super::names;
 use super::pass::Pass;
 use crate::api::WseClusterStatus;
-use crate::plan::{ConditionType, Plan};
+use crate::plan::{Change, ConditionType, Plan};
 
 /// Longest note that the API server takes, in bytes.
 const NOTE_BYTES: usize = 1_024;
@@ -34,6 +34,20 @@ impl News {
 
     pub(super) fn emptied(pod: &str) -> Self {
         Self::of_pod("PodEmptied", "Drain", pod, "has no clients left")
+    }
+
+    pub(super) fn shed(pod: &str, sessions: u32) -> Self {
+        let what = format!("asks {sessions} of its clients to find another, to spread them");
+        Self::of_pod("Rebalanced", "Shed", pod, &what)
+    }
+
+    /// What the spec's newest edit does, before it is done.
+    pub(super) fn change(generation: i64, change: Change) -> Self {
+        Self::normal(
+            "ChangeAnnounced",
+            "Plan",
+            format!("generation {generation} {change}"),
+        )
     }
 
     pub(super) fn overridden(fields: &[String]) -> Self {

@@ -113,6 +113,19 @@ pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observ
     Observation {
         pods: pods.iter().map(Seen::pod).collect(),
         serves: service.and_then(|service| serves(&service)),
+        desired: u32::try_from(root.status.desired_replicas)
+            .ok()
+            .filter(|desired| *desired > 0),
+        config: caches
+            .object(Kind::ConfigMap, root, &names::config_map(root.name()))
+            .and_then(|it| {
+                let text = it
+                    .data
+                    .pointer(&format!("/data/{}", names::CONFIG_FILE.replace('/', "~1")))?;
+                serde_json::from_str(text.as_str()?)
+                    .ok()
+                    .map(|config| plan::digest(&config))
+            }),
         allocated,
     }
 }

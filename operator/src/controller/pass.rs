@@ -15,7 +15,7 @@ use super::render::{self, Rendered};
 use super::root::Root;
 use super::tell::{self, Refusal};
 use super::{Error, names};
-use crate::api::{WseClusterSpec, check};
+use crate::api::{WseClusterSpec, WseClusterStatus, check};
 use crate::ask::Ask;
 use crate::plan::{Plan, Subject, plan};
 
@@ -99,6 +99,11 @@ impl Pass<'_> {
         };
         let (plan, next) = plan(&subject, &observation, &memory.plan, SystemTime::now());
         memory.plan = next;
+        if let Some(generation) = edited(root, &before)
+            && !root.paused()
+        {
+            self.publish(&News::change(generation, plan.change)).await;
+        }
         let mut refusal = None;
         if !root.paused() {
             if spec.image.is_none() {
@@ -164,6 +169,15 @@ impl Pass<'_> {
         memory.overridden = overridden;
         refused.map_or(Ok(()), Err)
     }
+}
+
+/// The spec's generation, if it was edited since it was last looked at.
+fn edited(root: &Root, before: &WseClusterStatus) -> Option<i64> {
+    let generation = root.meta().generation?;
+    before
+        .observed_generation
+        .filter(|seen| *seen < generation)?;
+    Some(generation)
 }
 
 /// The specification, if it can be acted on.

@@ -14,7 +14,7 @@ use super::pass::Pass;
 use super::root::Root;
 use super::{Error, events, names};
 use crate::api::{WseCluster, WseClusterStatus};
-use crate::plan::{self, Plan, PodState};
+use crate::plan::{self, Plan, PodState, Serves};
 
 /// The condition of a cluster that a person told the operator to leave alone.
 pub(super) const PAUSED: &str = "Paused";
@@ -82,6 +82,11 @@ impl Pass<'_> {
         let root = self.root;
         let old = self.told(memory);
         keep_times(&old, &mut status);
+        status.last_scale_time = if old.desired_replicas == status.desired_replicas {
+            old.last_scale_time.clone()
+        } else {
+            Some(Time(Timestamp::now()))
+        };
         if old == status {
             return Ok(());
         }
@@ -157,9 +162,26 @@ pub(super) fn status(
         }),
         draining_replicas: count(&Seen::asked_to_drain),
         revision,
-        selector: Some(format!("{}={}", names::CLUSTER, root.name())),
+        selector: Some(selector(root, &plan.serves)),
+        desired_replicas: i32::try_from(plan.desired).unwrap_or(i32::MAX),
+        last_scale_time: None,
+        kernel: None,
         conditions,
     }
+}
+
+/// Selects the pods that new clients reach. An autoscaler that took others for part of the fleet, such
+/// as old ones that drain, would take the fleet for idle.
+fn selector(root: &Root, serves: &Serves) -> String {
+    let pods = match serves {
+        Serves::All => names::pods(root.name()),
+        Serves::Revision(revision) => names::pods_of(root.name(), revision),
+    };
+    let pods: Vec<String> = pods
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    pods.join(",")
 }
 
 /// The status of a cluster that cannot be acted on: what was said before stays, and `Ready` says why.

@@ -11,7 +11,7 @@ use super::child::Child;
 use super::scratch::Scratch;
 use super::{Error, report};
 use crate::ask::Ask;
-use crate::plan::{Action, Observation, Plan, PodState, Revision, Serves};
+use crate::plan::{Action, Observation, Plan, PodState, Revision, Serves, digest};
 
 /// All pods.
 pub(super) struct Fleet {
@@ -25,6 +25,10 @@ pub(super) struct Fleet {
     /// no selector that could lag behind: a gateway that is not to be reached any more drains, and
     /// stops accepting at once. So the plan's word is already true when the next pass looks.
     pub(super) serves: Option<Serves>,
+    /// How many pods the last plan wanted.
+    pub(super) desired: Option<u32>,
+    /// Names the configuration of the last plan.
+    pub(super) told: Option<String>,
 }
 
 impl Fleet {
@@ -52,6 +56,8 @@ impl Fleet {
         Observation {
             pods: self.children.iter().map(Child::pod).collect(),
             serves: self.serves.clone(),
+            desired: self.desired,
+            config: self.told.clone(),
             allocated: None,
         }
     }
@@ -88,6 +94,8 @@ impl Fleet {
             self.act(action, scratch).await;
         }
         self.serves = Some(plan.serves.clone());
+        self.desired = Some(plan.desired);
+        self.told = Some(digest(&plan.config));
         Ok(())
     }
 
@@ -138,20 +146,35 @@ impl Fleet {
 
     /// A pod that did not do it is asked again by the next plan.
     async fn act(&mut self, action: &Action, scratch: &Scratch) {
-        let (Action::Drain { pod } | Action::Undrain { pod }) = action;
-        let on = matches!(action, Action::Drain { .. });
+        let (Action::Drain { pod } | Action::Shed { pod, .. } | Action::Undrain { pod }) = action;
         let Some(child) = self.children.iter_mut().find(|child| child.name == *pod) else {
             return;
         };
         let Some(admin) = child.admin() else {
             return;
         };
-        match self.ask.drain(admin, scratch.admin_token(), on).await {
-            Ok(()) => {
-                child.asked_to_drain = on;
-                report::news(pod, if on { "drains" } else { "takes clients again" });
+        let token = scratch.admin_token();
+        let (result, what) = match *action {
+            Action::Drain { .. } => (self.ask.drain(admin, token, true).await, "drains".into()),
+            Action::Shed { sessions, .. } => {
+                let what = format!("asks {sessions} clients to find another");
+                (self.ask.shed(admin, token, sessions).await, what)
             }
-            Err(error) => report::news(pod, &format!("does not drain: {error}")),
+            Action::Undrain { .. } => {
+                let what = "takes clients again".into();
+                (self.ask.drain(admin, token, false).await, what)
+            }
+        };
+        match result {
+            Ok(()) => {
+                match action {
+                    Action::Drain { .. } => child.asked_to_drain = true,
+                    Action::Shed { .. } => {}
+                    Action::Undrain { .. } => child.asked_to_drain = false,
+                }
+                report::news(pod, &what);
+            }
+            Err(error) => report::news(pod, &format!("does not do as asked: {error}")),
         }
     }
 }

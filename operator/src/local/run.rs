@@ -87,7 +87,7 @@ impl Run {
             &wanted,
             &scratch,
             &Observation::default(),
-            Memory::default(),
+            &Memory::default(),
         );
         let public = bind(options.port, first.config.listen.backlog)?;
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
@@ -112,6 +112,8 @@ impl Run {
             ask,
             children: Vec::new(),
             serves: None,
+            desired: None,
+            told: None,
         };
         Ok(Self {
             wanted,
@@ -139,7 +141,7 @@ impl Run {
             }
             let now = Instant::now();
             let observation = self.fleet.observe(now).await;
-            let (plan, memory) = decide(&self.wanted, &self.scratch, &observation, self.memory);
+            let (plan, memory) = decide(&self.wanted, &self.scratch, &observation, &self.memory);
             self.memory = memory;
             let public = tried(
                 "cannot name the public port",
@@ -171,7 +173,7 @@ impl Run {
                     &self.wanted,
                     &self.scratch,
                     &Observation::default(),
-                    self.memory,
+                    &self.memory,
                 );
                 let session = session(&self.wanted, &self.fleet.public, &plan.config)?;
                 self.session.send_replace(session);
@@ -291,7 +293,7 @@ fn decide(
     wanted: &Wanted,
     scratch: &Scratch,
     observation: &Observation,
-    memory: Memory,
+    memory: &Memory,
 ) -> (Plan, Memory) {
     let input = wanted.input();
     let subject = Subject {
@@ -301,7 +303,7 @@ fn decide(
         admin_token: &scratch.admin_token_file(),
         default_image: "",
     };
-    plan(&subject, observation, &memory, SystemTime::now())
+    plan(&subject, observation, memory, SystemTime::now())
 }
 
 fn session(wanted: &Wanted, public: &TcpListener, config: &Config) -> Result<Session, Error> {

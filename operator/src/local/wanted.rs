@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use wse_sidecar::config::{Config, Origins};
 
 use super::{Input, Options, Refused};
-use crate::api::{Backplane, BackplaneType, Redis, SecretKeyRef, WseCluster, check, check_change};
+use crate::api::{
+    Backplane, BackplaneType, Redis, Scaling, SecretKeyRef, WseCluster, check, check_change,
+};
 
 /// The file and the options together.
 pub(super) struct Wanted {
@@ -33,7 +35,7 @@ impl Wanted {
     pub(super) fn read(options: &Options) -> Result<Self, Refused> {
         let text = text(&options.file)?;
         let mut input = Input::parse(&text)?;
-        let written = input.cluster.spec.scaling.replicas;
+        let written = input.cluster.spec.scaling.most();
         let mut wanted = Self {
             path: options.file.clone(),
             read: Ok(text),
@@ -58,7 +60,7 @@ impl Wanted {
         let spec = &self.written.spec;
         let shares = spec.backplane.r#type == BackplaneType::Redis;
         (self.alone && shares).then(|| {
-            let count = spec.scaling.replicas.max(2);
+            let count = spec.scaling.most().max(2);
             format!("one gateway that keeps topics in memory; --replicas {count} starts as many, and a redis-server")
         })
     }
@@ -100,8 +102,7 @@ impl Wanted {
         let written = input.cluster.clone();
         input.accept(check_change(&self.written, &written))?;
         let before = self.replicas;
-        self.replicas =
-            before.filter(|(_, written)| *written == input.cluster.spec.scaling.replicas);
+        self.replicas = before.filter(|(_, written)| *written == input.cluster.spec.scaling.most());
         self.fit(&mut input.cluster);
         let accepted = input.accept(check_change(&self.input.cluster, &input.cluster));
         match accepted {
@@ -128,10 +129,10 @@ impl Wanted {
     fn fit(&self, cluster: &mut WseCluster) {
         let spec = &mut cluster.spec;
         if let Some((count, _)) = self.replicas {
-            spec.scaling.replicas = count;
+            spec.scaling = Scaling::fixed(count);
         }
         if self.alone {
-            spec.scaling.replicas = 1;
+            spec.scaling = Scaling::fixed(1);
             spec.backplane = Backplane {
                 r#type: BackplaneType::Memory,
                 redis: None,
@@ -196,7 +197,7 @@ mod tests {
     }
 
     fn replicas(wanted: &Wanted) -> u32 {
-        wanted.input.cluster.spec.scaling.replicas
+        wanted.input.cluster.spec.scaling.most()
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What to tell people about a fleet.
 
 use super::Observation;
+use super::balance::Verdict;
 use super::fleet::{Fleet, Progress};
+use super::size::{Bound, Choice, Hold, Reason, Size};
 use crate::api::{BackplaneType, WseClusterSpec};
 use crate::tier::Tier;
 
@@ -23,11 +25,15 @@ pub struct Condition {
 pub enum ConditionType {
     /// Every pod reaches what the pods share. Left out where they share nothing.
     BackplaneReachable,
-    /// There are as many pods as wanted, and they take clients.
+    /// Clients are spread evenly over the pods.
+    Balanced,
+    /// There are enough pods, and they take clients.
     Ready,
+    /// The operator can choose the number of pods by their load. Left out where the spec says it.
+    ScalingActive,
     /// No pod comes or goes.
     Settled,
-    /// The number of pods fits the tier.
+    /// The number of pods fits the tier and the load.
     Sized,
 }
 
@@ -36,27 +42,66 @@ impl ConditionType {
     pub fn name(self) -> &'static str {
         match self {
             Self::BackplaneReachable => "BackplaneReachable",
+            Self::Balanced => "Balanced",
             Self::Ready => "Ready",
+            Self::ScalingActive => "ScalingActive",
             Self::Settled => "Settled",
             Self::Sized => "Sized",
         }
     }
 }
 
-pub(super) fn tell(
-    spec: &WseClusterSpec,
-    tier: Tier,
-    observation: &Observation,
-    fleet: &Fleet,
-) -> Vec<Condition> {
+/// What there is to tell.
+pub(super) struct Story<'a> {
+    pub(super) spec: &'a WseClusterSpec,
+    pub(super) tier: Tier,
+    pub(super) observation: &'a Observation,
+    pub(super) fleet: &'a Fleet,
+    pub(super) size: &'a Size,
+    pub(super) balance: Verdict,
+}
+
+/// No text has a number in it that changes from pass to pass: each change is a write.
+pub(super) fn tell(story: &Story<'_>) -> Vec<Condition> {
     let mut conditions = Vec::new();
-    if spec.backplane.r#type == BackplaneType::Redis {
-        conditions.push(backplane_reachable(observation));
+    if story.spec.backplane.r#type == BackplaneType::Redis {
+        conditions.push(backplane_reachable(story.observation));
     }
-    conditions.push(ready(spec.scaling.replicas, observation));
-    conditions.push(settled(spec.scaling.replicas, &fleet.progress));
-    conditions.push(sized(spec, tier));
+    conditions.push(balanced(story.balance));
+    conditions.push(ready(story.size, story.observation));
+    if let Some(choice) = &story.size.choice {
+        conditions.push(scaling_active(story.size, choice));
+    }
+    conditions.push(settled(story.size.replicas, &story.fleet.progress));
+    conditions.push(sized(story));
     conditions
+}
+
+fn balanced(verdict: Verdict) -> Condition {
+    let (holds, reason, message) = match verdict {
+        Verdict::Even => (true, "Even", "clients are spread evenly over the pods"),
+        Verdict::Later => (
+            true,
+            "NotJudged",
+            "not judged while pods come or go, or do not say what they carry",
+        ),
+        Verdict::Off => (
+            false,
+            "RebalanceNever",
+            "some pods have many more clients than others; `drain.rebalance: OnImbalance` spreads them",
+        ),
+        Verdict::Shedding => (
+            false,
+            "Rebalancing",
+            "clients of fuller pods are asked, a few at a time, to find others",
+        ),
+        Verdict::Stuck => (
+            false,
+            "ClientsReturn",
+            "clients who were asked to leave fuller pods came back to them; look for what holds clients to a pod, such as a load balancer with session affinity",
+        ),
+    };
+    condition(ConditionType::Balanced, holds, reason, message.into())
 }
 
 fn backplane_reachable(observation: &Observation) -> Condition {
@@ -77,13 +122,53 @@ fn backplane_reachable(observation: &Observation) -> Condition {
     condition(ConditionType::BackplaneReachable, holds, reason, message)
 }
 
-fn ready(replicas: u32, observation: &Observation) -> Condition {
+fn ready(size: &Size, observation: &Observation) -> Condition {
     let pods = observation.pods.iter();
     let ready = pods.filter(|pod| pod.serves()).count();
-    let message = format!("{ready} pods take clients, wanted: {replicas}");
-    let holds = ready >= replicas as usize;
+    let wanted = match size.replicas {
+        replicas if replicas == size.enough => replicas.to_string(),
+        replicas => format!("{replicas}, at least {}", size.enough),
+    };
+    let message = format!("{ready} pods take clients, wanted: {wanted}");
+    let holds = ready >= size.enough as usize;
     let reason = if holds { "FleetReady" } else { "PodsNotReady" };
     condition(ConditionType::Ready, holds, reason, message)
+}
+
+fn scaling_active(size: &Size, choice: &Choice) -> Condition {
+    let (replicas, asked) = (size.replicas, choice.asked);
+    let why = match choice.reason {
+        Reason::Floor => "no load asks for more than the least number of pods".into(),
+        Reason::Headroom => {
+            format!("{asked} pods can lose one and still carry all connections")
+        }
+        Reason::Load(dimension) => format!("{} ask for {asked} pods", dimension.name()),
+        Reason::Worst(dimension) => format!(
+            "one pod is nearly full of what it has for {}: {asked} pods",
+            dimension.name()
+        ),
+    };
+    let (holds, reason, message) = match choice.hold {
+        None => (true, "LoadMeasured", why),
+        Some(Hold::Silent { silent, all }) => (
+            false,
+            "LoadMissing",
+            format!(
+                "{silent} of {all} pods do not say what they carry, or what cannot be: none of {replicas} goes until they do"
+            ),
+        ),
+        Some(Hold::Window { seconds }) => (
+            true,
+            "ScaleInStabilizing",
+            format!("{why}; {replicas} stay until fewer have been enough for {seconds} s"),
+        ),
+        Some(Hold::Young { seconds }) => (
+            true,
+            "ScaleInStabilizing",
+            format!("{why}; {replicas} stay until the operator has looked on for {seconds} s"),
+        ),
+    };
+    condition(ConditionType::ScalingActive, holds, reason, message)
 }
 
 fn settled(replicas: u32, progress: &Progress) -> Condition {
@@ -110,21 +195,39 @@ fn settled(replicas: u32, progress: &Progress) -> Condition {
     condition(ConditionType::Settled, holds, reason, message)
 }
 
-fn sized(spec: &WseClusterSpec, tier: Tier) -> Condition {
-    let figures = tier.figures();
-    let (replicas, floor) = (spec.scaling.replicas, figures.replica_floor);
-    let carries = u64::from(replicas) * u64::from(figures.connections_per_pod);
-    let expected = spec.capacity.expected_connections.unwrap_or_default();
-    let (holds, reason, message) = if replicas < floor {
-        let message = format!("tier {tier} needs at least {floor} pods, not {replicas}");
-        (false, "BelowTier", message)
-    } else if carries < expected.into() {
-        let message =
-            format!("there is room for {carries} connections, and {expected} are expected");
-        (false, "BelowExpectation", message)
-    } else {
-        let message = format!("tier {tier}, with room for {carries} connections");
-        (true, "CoversTier", message)
+fn sized(story: &Story<'_>) -> Condition {
+    let tier = story.tier;
+    let (replicas, floor) = (story.size.replicas, tier.figures().replica_floor);
+    let carries = u64::from(replicas) * story.size.connections_per_pod;
+    let expected = story.spec.capacity.expected_connections.unwrap_or_default();
+    let bound = story.size.choice.map(|choice| (choice.bound, choice.asked));
+    let (holds, reason, message) = match bound {
+        Some((Bound::Most, asked)) => {
+            let message = format!(
+                "{asked} pods are asked for, and `scaling.maxReplicas` allows {replicas}: raise it"
+            );
+            (false, "AtMaxReplicas", message)
+        }
+        Some((Bound::Pace, asked)) => {
+            let message = format!(
+                "{asked} pods are asked for; as many at once as `scaling.autoscale.scaleUp` allows, {replicas} by now"
+            );
+            (false, "GrowthPaced", message)
+        }
+        _ if replicas < floor => {
+            let message = format!("tier {tier} needs at least {floor} pods, not {replicas}");
+            (false, "BelowTier", message)
+        }
+        // Who scales by load adds pods when the expected come.
+        None if carries < expected.into() => {
+            let message =
+                format!("there is room for {carries} connections, and {expected} are expected");
+            (false, "BelowExpectation", message)
+        }
+        _ => {
+            let message = format!("tier {tier}, with room for {carries} connections");
+            (true, "CoversTier", message)
+        }
     };
     condition(ConditionType::Sized, holds, reason, message)
 }

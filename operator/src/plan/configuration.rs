@@ -1,7 +1,9 @@
 //! What a pod is told.
 
+use std::hash::Hasher;
 use std::path::PathBuf;
 
+use fnv::FnvHasher;
 use wse_sidecar::config;
 use wse_sidecar::config::{Backplane, Config, Origins, RedisBackplane};
 
@@ -18,6 +20,11 @@ const PROBE_SECONDS: u32 = 2;
 pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
     let spec = subject.spec;
     let figures = tier.figures();
+    let limits = spec.limits.over(&figures.limits());
+    let most = match limits.connections {
+        0 => figures.connections_per_pod,
+        limit => limit.min(figures.connections_per_pod),
+    };
     Config {
         version: config::VERSION,
         cluster: subject.cluster.to_owned(),
@@ -29,7 +36,6 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
             ..config::Listen::default()
         },
         auth: auth(subject, &spec.auth),
-        limits: spec.limits.over(&figures.limits()),
         topics: spec.topics.clone(),
         backplane: backplane(subject, &spec.backplane),
         api: config::Api {
@@ -44,12 +50,28 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
         admin: config::Admin {
             token_file: Some(subject.admin_token.to_owned()),
         },
-        drain: config::Drain {
-            wait_seconds: PROBE_SECONDS + spec.drain.propagation_seconds,
-            window_seconds: spec.drain.window_seconds,
-            deadline_seconds: spec.drain.deadline_seconds,
-        },
+        drain: drain(&spec.drain, most),
+        limits,
     }
+}
+
+/// A full pod, too, empties no faster than the fleet may be asked to reconnect.
+fn drain(drain: &api::Drain, most: u32) -> config::Drain {
+    let window = most.div_ceil(drain.reconnects_per_second.max(1));
+    let window_seconds = drain.window_seconds.max(window);
+    config::Drain {
+        wait_seconds: PROBE_SECONDS + drain.propagation_seconds,
+        window_seconds,
+        deadline_seconds: drain.deadline_seconds.max(window_seconds),
+    }
+}
+
+/// Names a configuration.
+pub fn digest(config: &Config) -> String {
+    let text = serde_json::to_vec(config).expect("a configuration serialises to JSON");
+    let mut hasher = FnvHasher::default();
+    hasher.write(&text);
+    format!("{:016x}", hasher.finish())
 }
 
 fn auth(subject: &Subject<'_>, auth: &api::Auth) -> config::Auth {

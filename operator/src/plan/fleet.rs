@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::rollout::{Rollout, split};
-use super::{Action, Observation, Pod, PodState, Revision, Serves, moves};
+use super::{Action, Observation, Pod, PodState, Revision, Serves, moves, pace};
 
 /// While something is under way.
 const BUSY: Duration = Duration::from_secs(1);
@@ -16,6 +16,10 @@ pub(super) struct Wanted<'a> {
     pub(super) revision: &'a str,
     pub(super) replicas: u32,
     pub(super) surge: u32,
+    /// Clients that pods which drain together may have.
+    pub(super) room: u64,
+    /// Clients that one pod can carry.
+    pub(super) capacity: u64,
 }
 
 /// What was decided, and what stands in its way.
@@ -77,7 +81,7 @@ pub(super) fn step(
         current,
         old,
     };
-    let leaving = rollout.leaving();
+    let leaving = pace::admit(rollout.leaving(), &rollout.old, wanted.room);
     let current = &rollout.current;
     let progress = if !rollout.old.is_empty() {
         let up = leaving.iter().filter(|pod| pod.state != PodState::Down);
@@ -88,7 +92,7 @@ pub(super) fn step(
             once: rollout.is_whole(),
         }
     } else if current.len() as u32 > replicas {
-        scale_in(current, hold, &mut actions)
+        scale_in(current, wanted.capacity, hold, &mut actions)
     } else if rollout.ready() < replicas as usize || undrained {
         Progress::Grow
     } else {
@@ -136,7 +140,12 @@ fn undrain(current: &[&Pod], replicas: u32, actions: &mut Vec<Action>) -> bool {
 }
 
 /// Drains at most one pod: the one with the fewest sessions, and only when all is known and well.
-fn scale_in(current: &[&Pod], hold: Duration, actions: &mut Vec<Action>) -> Progress {
+fn scale_in(
+    current: &[&Pod],
+    capacity: u64,
+    hold: Duration,
+    actions: &mut Vec<Action>,
+) -> Progress {
     if let Some(pod) = current.iter().find(|pod| pod.asked_to_drain) {
         return Progress::ScaleIn {
             pod: pod.name.clone(),
@@ -146,13 +155,18 @@ fn scale_in(current: &[&Pod], hold: Duration, actions: &mut Vec<Action>) -> Prog
         return Progress::Hold("a pod that is down goes first, without a drain");
     }
     if !hold.is_zero() {
-        return Progress::Hold("the fleet has not been watched for long enough");
+        return Progress::Hold("the fleet has not been at rest for long enough");
     }
-    if current.iter().any(|pod| pod.load.is_none()) {
+    if current.iter().any(|pod| pod.known().is_none()) {
         return Progress::Hold("a pod does not say what it carries");
     }
     if current.iter().any(|pod| !pod.serves()) {
         return Progress::Hold("a pod is not ready");
+    }
+    let sessions = current.iter().filter_map(|pod| pod.sessions());
+    let sessions = sessions.map(u64::from).sum::<u64>();
+    if sessions > capacity * (current.len() as u64 - 1) {
+        return Progress::Hold("the others have no room for its clients");
     }
     let fewest = current.iter().min_by_key(|pod| {
         // Among equals the last name goes, so that the first ones stay.

@@ -8,13 +8,20 @@
 //! asked for) is recorded beside the pod by whoever carries the plan out, and comes back in the
 //! [`Observation`].
 
+mod balance;
+mod change;
 mod conditions;
 mod configuration;
+mod demand;
 mod fleet;
+mod history;
+mod memory;
 mod moves;
+mod pace;
 mod pods;
 mod revision;
 mod rollout;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +34,10 @@ use wse_sidecar::config::Config;
 use crate::api::{TierChoice, WseClusterSpec};
 use crate::tier::{self, Tier};
 
+pub use self::change::Change;
 pub use self::conditions::{Condition, ConditionType};
+pub use self::configuration::digest;
+pub use self::memory::Memory;
 
 /// How long an empty memory holds scale-in: whoever has just started has not seen enough to send
 /// anybody's clients away.
@@ -60,6 +70,12 @@ pub struct Observation {
     /// What earlier passes chose for the spec. None: nothing yet.
     #[serde(default)]
     pub allocated: Option<Allocated>,
+    /// How many pods earlier passes wanted. None: none did.
+    #[serde(default)]
+    pub desired: Option<u32>,
+    /// The [`digest`] of the configuration that pods were told last. None: they were told none.
+    #[serde(default)]
+    pub config: Option<String>,
 }
 
 /// What an earlier pass chose, and later ones keep.
@@ -118,32 +134,26 @@ pub enum PodState {
 pub struct Load {
     /// Sessions in it.
     pub sessions: u32,
+    /// Sessions that fit: what is configured, or what its limit of open files leaves. None: not known.
+    pub capacity: Option<u32>,
+    /// Messages from and to clients, recently.
+    pub messages_per_second: u64,
+    /// Bytes from and to clients, recently.
+    pub bytes_per_second: u64,
+    /// Thousandths of a processor in use, recently.
+    pub cpu_millicores: u64,
+    /// Memory in use. None: not known.
+    pub memory_bytes: Option<u64>,
+    /// What it may use. None: as much as there is.
+    pub memory_limit_bytes: Option<u64>,
+    /// Bytes that wait for clients who read slowly.
+    pub outbound_queued_bytes: u64,
     /// Subscribers, in it, of the topic that has most of them.
     pub largest_topic: u32,
     /// Whether it refuses new clients because it drains.
     pub refuses: bool,
     /// Whether it cannot reach the backplane.
     pub degraded: bool,
-}
-
-/// What later passes must know of earlier ones. The default is the empty memory.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Memory {
-    /// When this memory began.
-    since: Option<SystemTime>,
-    /// The tier of the last pass, for its hysteresis.
-    tier: Option<Tier>,
-}
-
-#[cfg(test)]
-impl Memory {
-    /// One that holds nothing back.
-    pub(crate) fn watched() -> Self {
-        Self {
-            since: Some(SystemTime::UNIX_EPOCH),
-            tier: None,
-        }
-    }
 }
 
 /// What should be, and what to do about it now.
@@ -157,6 +167,12 @@ pub struct Plan {
     pub serves: Serves,
     /// The image of the wanted revision.
     pub image: String,
+    /// How many pods there should be once what is under way has ended.
+    pub desired: u32,
+    /// What the spec's newest edit does to clients.
+    pub change: Change,
+    /// What a pod asks of its node.
+    pub resources: tier::Resources,
     /// How often clients will have to move until only the wanted revision is left, as expected: those
     /// of pods that drain spread evenly over the others. 0 when nothing is replaced.
     pub moves: u64,
@@ -188,12 +204,22 @@ pub enum Action {
         /// Its name.
         pod: String,
     },
-    /// Take that back.
+    /// Ask some of its clients to find another pod. It takes new ones as before.
+    Shed {
+        /// Its name.
+        pod: String,
+        /// How many are asked.
+        sessions: u32,
+    },
+    /// Take a drain back.
     Undrain {
         /// Its name.
         pod: String,
     },
 }
+
+/// Over how many seconds an [`Action::Shed`] asks.
+pub const SHED_WINDOW_SECONDS: u32 = 10;
 
 /// Decides.
 pub fn plan(
@@ -202,24 +228,47 @@ pub fn plan(
     memory: &Memory,
     now: SystemTime,
 ) -> (Plan, Memory) {
-    let tier = choose_tier(subject.spec, observation, memory);
+    let spec = subject.spec;
+    let mut memory = memory.clone();
+    let age = memory.age(now);
+    let tier = choose_tier(spec, observation, memory.tier);
+    memory.tier = Some(tier);
     let config = configuration::render(subject, tier);
-    let since = memory.since.unwrap_or(now);
-    // A clock that went backwards holds for longer, which harms nobody.
-    let age = now.duration_since(since).unwrap_or_default();
-    let hold = SCALE_IN_WINDOW.saturating_sub(age);
+    let basis = size::Basis {
+        spec,
+        tier,
+        config: &config,
+        observation,
+        age,
+    };
+    let size = size::decide(basis, &mut memory.history, now);
 
     let (wanted, image) = revision::choose(subject, observation.allocated.as_ref());
-    let replicas = subject.spec.scaling.replicas;
     let wanted = fleet::Wanted {
         revision: &wanted,
-        replicas,
-        surge: subject.spec.rollout.surge_of(replicas),
+        replicas: size.replicas,
+        surge: spec.rollout.surge_of(size.replicas),
+        room: pace::room(&config, spec.drain.reconnects_per_second),
+        capacity: size.connections_per_pod,
     };
-    let fleet = fleet::decide(&wanted, observation, hold);
-    let conditions = conditions::tell(subject.spec, tier, observation, &fleet);
+    let watched = SCALE_IN_WINDOW.saturating_sub(age);
+    let hold = watched.max(memory.balance.busy(now));
+    let mut fleet = fleet::decide(&wanted, observation, hold);
+    let balance = balance::decide(spec, &fleet, observation, watched, &mut memory.balance, now);
+    fleet.actions.extend(balance.actions);
+    let conditions = conditions::tell(&conditions::Story {
+        spec,
+        tier,
+        observation,
+        fleet: &fleet,
+        size: &size,
+        balance: balance.verdict,
+    });
     let plan = Plan {
         tier,
+        desired: size.replicas,
+        change: change::of(observation, &fleet, &config),
+        resources: tier.figures().resources(),
         revisions: fleet.revisions,
         serves: fleet.serves,
         image,
@@ -229,27 +278,21 @@ pub fn plan(
         conditions,
         wake_after: fleet.wake_after,
     };
-    let memory = Memory {
-        since: Some(since),
-        tier: Some(tier),
-    };
     (plan, memory)
 }
 
-fn choose_tier(spec: &WseClusterSpec, observation: &Observation, memory: &Memory) -> Tier {
+fn choose_tier(spec: &WseClusterSpec, observation: &Observation, previous: Option<Tier>) -> Tier {
     match spec.capacity.tier {
         TierChoice::Auto => {
-            let sum = |part: fn(&Load) -> u32| {
-                let loads = observation.pods.iter().filter_map(|pod| pod.load.as_ref());
-                loads.map(|load| u64::from(part(load))).sum::<u64>()
-            };
+            let known = || observation.pods.iter().filter_map(Pod::known);
             let expected = spec.capacity.expected_connections.unwrap_or_default();
+            let connections = known().map(|load| u64::from(load.sessions)).sum::<u64>();
             let load = tier::Load {
-                connections: sum(|load| load.sessions).max(expected.into()),
+                connections: connections.max(expected.into()),
                 // At most: each pod's largest topic may be another one.
-                largest_topic: sum(|load| load.largest_topic),
+                largest_topic: known().map(|load| u64::from(load.largest_topic)).sum(),
             };
-            Tier::classify(load, memory.tier)
+            Tier::classify(load, previous)
         }
         TierChoice::Extreme => Tier::Extreme,
         TierChoice::High => Tier::High,

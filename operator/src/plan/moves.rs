@@ -82,7 +82,9 @@ impl World {
 
     fn carry_out(&mut self, fleet: Fleet) {
         for action in &fleet.actions {
-            let (Action::Drain { pod: name } | Action::Undrain { pod: name }) = action;
+            let (Action::Drain { pod: name } | Action::Undrain { pod: name }) = action else {
+                continue;
+            };
             let of_it = |pod: &&mut Pod| pod.name == *name;
             if let Some(pod) = self.pods.iter_mut().find(of_it) {
                 pod.asked_to_drain = matches!(action, Action::Drain { .. });

@@ -2,6 +2,11 @@
 
 use super::{Load, Pod, PodState};
 
+/// More open files than any kernel allows a process by default (`fs.nr_open`, 2^20), by far.
+const MOST_SESSIONS: u32 = 16_000_000;
+/// More processors than any machine has.
+const MOST_MILLICORES: u64 = 16_000_000;
+
 impl Load {
     /// Whether the pod has no session, and takes none. One that still accepts is not emptied, whatever
     /// its count.
@@ -10,7 +15,23 @@ impl Load {
     }
 }
 
+impl Load {
+    /// Whether a process can carry so much. One that says otherwise is wrong about itself, and what it
+    /// says counts as nothing.
+    fn is_plausible(&self) -> bool {
+        self.sessions <= MOST_SESSIONS && self.cpu_millicores <= MOST_MILLICORES
+    }
+}
+
 impl Pod {
+    /// What it says of itself, if that can be.
+    pub(super) fn known(&self) -> Option<&Load> {
+        let counts = self.state != PodState::Leave && self.state != PodState::Down;
+        self.load
+            .as_ref()
+            .filter(|load| counts && load.is_plausible())
+    }
+
     /// Whether it takes clients and may go on doing so.
     pub(super) fn serves(&self) -> bool {
         self.state == PodState::Ready && !self.asked_to_drain

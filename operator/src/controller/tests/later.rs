@@ -80,5 +80,5 @@ async fn a_rollout_is_told_of_where_the_image_is_the_operators_choice() {
         let calls = world.server.calls().into_iter();
         reasons.extend(calls.filter_map(|call| call.body["reason"].as_str().map(str::to_owned)));
     }
-    assert_eq!(reasons, ["RolloutStarted"]);
+    assert_eq!(reasons, ["ChangeAnnounced", "RolloutStarted"]);
 }

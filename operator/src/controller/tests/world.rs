@@ -213,7 +213,21 @@ fn fill<K: Resource + Clone + DeserializeOwned>(
 
 /// Where all pods answer. Their calls are written down among those to the API server.
 async fn pods_port(server: Server) -> SocketAddr {
-    let load = json!({"connections": 0, "largestTopic": 0, "drain": "serving", "degraded": false});
+    let total = json!({"total": 0, "perSecond": 0.0});
+    let load = json!({
+        "connections": 0,
+        "capacity": {"connections": 1_000},
+        "messagesIn": total,
+        "messagesOut": total,
+        "bytesIn": total,
+        "bytesOut": total,
+        "cpuCores": 0.0,
+        "memory": {"residentBytes": null, "limitBytes": null},
+        "outboundQueuedBytes": 0,
+        "largestTopic": 0,
+        "drain": "serving",
+        "degraded": false,
+    });
     let drain = move || async move {
         let call = Call {
             method: Method::POST,

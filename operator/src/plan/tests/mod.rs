@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::*;
+use crate::api::{Rebalance, Scaling};
 
 fn spec(replicas: u32) -> WseClusterSpec {
     serde_json::from_value(json!({
@@ -48,10 +49,7 @@ fn at(seconds: u64) -> SystemTime {
 
 /// A memory that holds nothing back at `at(0)`.
 fn watched() -> Memory {
-    Memory {
-        since: Some(at(0) - SCALE_IN_WINDOW),
-        tier: None,
-    }
+    Memory::since(at(0) - SCALE_IN_WINDOW)
 }
 
 fn wanted(spec: &WseClusterSpec) -> String {

@@ -54,13 +54,13 @@ impl World {
         let observation = Observation {
             pods: self.pods.clone(),
             serves: self.serves.clone(),
-            allocated: None,
+            ..Observation::default()
         };
         let now = at(self.seconds);
         let (plan, memory) = plan(&subject(spec), &observation, &self.memory, now);
         self.memory = memory;
-        let replicas = spec.scaling.replicas as usize;
-        let most = replicas + spec.rollout.surge_of(spec.scaling.replicas) as usize;
+        let replicas = spec.scaling.most() as usize;
+        let most = replicas + spec.rollout.surge_of(spec.scaling.most()) as usize;
         let (served, all) = (self.serving(), self.pods.len());
         self.carry_out(&plan);
         assert!(
@@ -166,9 +166,15 @@ impl World {
 
     fn carry_out(&mut self, plan: &Plan) {
         for action in &plan.actions {
-            let (Action::Drain { pod: name } | Action::Undrain { pod: name }) = action;
+            let (name, on) = match action {
+                Action::Drain { pod } => (pod, true),
+                Action::Shed { pod, sessions } => {
+                    self.shed(pod, *sessions);
+                    continue;
+                }
+                Action::Undrain { pod } => (pod, false),
+            };
             let pod = self.pods.iter_mut().find(|pod| pod.name == *name).unwrap();
-            let on = matches!(action, Action::Drain { .. });
             assert_ne!(pod.asked_to_drain, on, "{name} was asked already");
             pod.asked_to_drain = on;
         }
@@ -176,6 +182,16 @@ impl World {
             self.fit(revision);
         }
         self.serves = Some(plan.serves.clone());
+    }
+
+    /// Clients leave a pod that takes others as before.
+    fn shed(&mut self, pod: &str, sessions: u32) {
+        let its_own = |client: &&mut Client| client.pod.as_deref() == Some(pod);
+        let leave = self.clients.iter_mut().filter(its_own);
+        for client in leave.take(sessions as usize) {
+            client.pod = None;
+            client.moves += 1;
+        }
     }
 
     /// Like a ReplicaSet: makes what is missing, removes what is not ready before what is.
