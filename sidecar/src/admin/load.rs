@@ -1,5 +1,6 @@
 //! What the operator decides by.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,8 +8,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::rate::Totals;
 use super::vitals::Traffic;
-use super::{Admin, cgroup, process};
+use super::{Admin, cgroup, process, sysctl};
 use crate::drain::Phase;
 
 /// The load of one pod, and the limits in force there.
@@ -39,12 +41,19 @@ pub struct Load {
     pub largest_topic: u64,
     /// Processor seconds used so far.
     pub cpu_seconds: f64,
+    /// Processor seconds used a second, over about ten seconds.
+    pub cpu_cores: f64,
+    /// Event loops, each of which can use one core.
+    pub reactors: u64,
     /// Memory.
     pub memory: Memory,
     /// Bytes queued for clients.
     pub outbound_queued_bytes: u64,
     /// `net.core.somaxconn` as this pod sees it.
     pub somaxconn: Option<u64>,
+    /// Kernel settings as this pod sees them, by name, those that the operator may set; one space between
+    /// numbers. What the kernel does not show is missing.
+    pub sysctls: BTreeMap<String, String>,
     /// Where a drain is: `serving` when there is none.
     pub drain: Phase,
     /// The backplane is away.
@@ -90,9 +99,9 @@ pub struct Memory {
 pub(super) async fn load(State(admin): State<Arc<Admin>>) -> Json<Load> {
     let now = Instant::now();
     let vitals = &*admin.vitals;
-    let totals = vitals.traffic();
+    let totals = Totals::read(vitals);
     let total = |field: fn(&Traffic) -> u64| Total {
-        total: field(&totals),
+        total: field(&totals.traffic),
         per_second: admin.sampler.per_second(now, &totals, field),
     };
     let group = cgroup::read();
@@ -115,7 +124,9 @@ pub(super) async fn load(State(admin): State<Arc<Admin>>) -> Json<Load> {
         bytes_in: total(|t| t.bytes_in),
         bytes_out: total(|t| t.bytes_out),
         largest_topic: vitals.largest_topic() as u64,
-        cpu_seconds: process::cpu_seconds(),
+        cpu_seconds: totals.cpu.as_secs_f64(),
+        cpu_cores: admin.sampler.cores(now, &totals),
+        reactors: vitals.reactors() as u64,
         memory: Memory {
             resident_bytes: process::resident_bytes(),
             limit_bytes: group.limit_bytes,
@@ -123,6 +134,7 @@ pub(super) async fn load(State(admin): State<Arc<Admin>>) -> Json<Load> {
         },
         outbound_queued_bytes: vitals.outbound_queued_bytes(),
         somaxconn: process::somaxconn(),
+        sysctls: sysctl::read(),
         drain: admin.drain.phase(),
         degraded: vitals.degraded(),
     })

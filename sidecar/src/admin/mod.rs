@@ -9,6 +9,7 @@ mod load;
 mod probe;
 mod process;
 mod rate;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 mod vitals;

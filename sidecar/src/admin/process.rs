@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Collector as Collect, Desc};
 use prometheus::proto::MetricFamily;
@@ -10,14 +10,11 @@ use prometheus::{Counter, Gauge};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor seconds used by all threads so far.
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "exact for 280 years of nanoseconds"
-)]
-pub(super) fn cpu_seconds() -> f64 {
+/// Processor time used by all threads so far.
+pub(super) fn cpu_time() -> Duration {
     let used = clock_gettime(ClockId::ProcessCPUTime);
-    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
+    // Begins at zero with the process and only grows.
+    used.try_into().unwrap_or_default()
 }
 
 /// Memory in RAM, in bytes. None where there is no `/proc`.
@@ -103,7 +100,8 @@ impl Collect for Collector {
     #[allow(clippy::cast_precision_loss, reason = "gauges are floats")]
     fn collect(&self) -> Vec<MetricFamily> {
         let _alone = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
-        self.cpu.inc_by((cpu_seconds() - self.cpu.get()).max(0.0));
+        let cpu = cpu_time().as_secs_f64();
+        self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             self.files.set(entries.count() as f64);
         }

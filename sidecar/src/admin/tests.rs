@@ -32,6 +32,10 @@ impl Vitals for Fake {
         "pod-1"
     }
 
+    fn reactors(&self) -> usize {
+        2
+    }
+
     fn listening(&self) -> bool {
         self.state().listening
     }
@@ -221,4 +225,8 @@ async fn load_can_be_read_back() {
     );
     assert!(load.memory.resident_bytes.is_some_and(|bytes| bytes > 0));
     assert!(load.somaxconn.is_some());
+    let somaxconn = load.sysctls.get("net.core.somaxconn").unwrap();
+    assert_eq!(somaxconn.parse().ok(), load.somaxconn);
+    assert_eq!(load.reactors, 2);
+    assert!(load.cpu_seconds > 0.0);
 }

@@ -5,6 +5,9 @@ pub trait Vitals: Send + Sync + 'static {
     /// This pod's name in its fleet.
     fn node(&self) -> &str;
 
+    /// How many reactors it has.
+    fn reactors(&self) -> usize;
+
     /// Whether the public port takes connections. False until everything before it is up.
     fn listening(&self) -> bool;
 

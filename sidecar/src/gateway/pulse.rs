@@ -14,6 +14,7 @@ use crate::hub::Fleet;
 
 pub(super) struct Pulse {
     pub(super) node: String,
+    pub(super) reactors: usize,
     pub(super) fleet: Fleet,
     pub(super) backplane: Backplane,
     pub(super) counters: Sum,
@@ -27,6 +28,10 @@ pub(super) struct Pulse {
 impl Vitals for Pulse {
     fn node(&self) -> &str {
         &self.node
+    }
+
+    fn reactors(&self) -> usize {
+        self.reactors
     }
 
     fn listening(&self) -> bool {

@@ -25,7 +25,7 @@ use super::serve::{self, Stage};
 use super::settings::{self, Settings, Watched};
 use super::signals::Signals;
 use super::{one, reload};
-use crate::admin::{Admin, ProcessCollector, Sampler, Vitals};
+use crate::admin::{Admin, ProcessCollector, Sampler};
 use crate::api::{self, Api, Unfit};
 use crate::auth;
 use crate::backplane::{self, Backplane, NodeId};
@@ -125,6 +125,7 @@ impl Running {
             .map_err(one)?;
         let pulse = Arc::new(Pulse {
             node: node.to_string(),
+            reactors: gateway.reactors().len(),
             fleet: fleet.clone(),
             backplane,
             counters,
@@ -286,6 +287,6 @@ async fn sample(sampler: Arc<Sampler>, pulse: Arc<Pulse>) {
     let mut ticks = tokio::time::interval(SAMPLE);
     loop {
         ticks.tick().await;
-        sampler.sample(Instant::now(), pulse.traffic());
+        sampler.sample(Instant::now(), &*pulse);
     }
 }

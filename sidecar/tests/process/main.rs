@@ -37,6 +37,10 @@ async fn the_admin_port_tells_how_it_is() {
     assert_eq!(load["largestTopic"], 1);
     assert!(load["messagesIn"]["total"].as_u64() >= Some(1), "{load}");
     assert!(load["cpuSeconds"].as_f64() > Some(0.0), "{load}");
+    assert!(load["cpuCores"].as_f64() >= Some(0.0), "{load}");
+    assert_eq!(load["reactors"], 2);
+    let keepalive = &load["sysctls"]["net.ipv4.tcp_keepalive_time"];
+    assert!(keepalive.as_str().is_some(), "{load}");
     assert!(load["memory"]["residentBytes"].as_u64() > Some(0), "{load}");
     for metric in [
         "wse_sessions",
