@@ -5,54 +5,28 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 
 use super::Admin;
+use super::refusal::Refusal;
+use super::token::Trusted;
 use crate::drain::Phase;
-use crate::keyring::bearer;
 
-pub(super) async fn begin(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
-    if let Some(refusal) = refuse(&admin, &headers) {
-        return refusal;
-    }
+pub(super) async fn begin(_: Trusted, State(admin): State<Arc<Admin>>) -> Response {
     shown(admin.drain.begin().await)
 }
 
-pub(super) async fn cancel(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
-    if let Some(refusal) = refuse(&admin, &headers) {
-        return refusal;
-    }
+pub(super) async fn cancel(
+    _: Trusted,
+    State(admin): State<Arc<Admin>>,
+) -> Result<Response, Refusal> {
     match admin.drain.cancel().await {
-        Ok(phase) => shown(phase),
-        Err(exiting) => refusal(StatusCode::CONFLICT, "EXITING", &exiting.to_string()),
+        Ok(phase) => Ok(shown(phase)),
+        Err(exiting) => Err(Refusal::new(StatusCode::CONFLICT, "EXITING", exiting)),
     }
 }
 
 fn shown(phase: Phase) -> Response {
     Json(json!({ "drain": phase })).into_response()
-}
-
-fn refuse(admin: &Admin, headers: &HeaderMap) -> Option<Response> {
-    let token = admin.token.load();
-    if token.is_empty() {
-        return Some(refusal(
-            StatusCode::FORBIDDEN,
-            "DRAIN_DISABLED",
-            "no token is configured: set admin.tokenFile",
-        ));
-    }
-    if !bearer(headers).is_some_and(|presented| token.accepts(presented)) {
-        return Some(refusal(
-            StatusCode::UNAUTHORIZED,
-            "TOKEN_REFUSED",
-            "send the cluster's token as `Authorization: Bearer <token>`",
-        ));
-    }
-    None
-}
-
-fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = Json(json!({ "error": { "code": code, "message": message } }));
-    (status, body).into_response()
 }

@@ -9,9 +9,11 @@ mod load;
 mod probe;
 mod process;
 mod rate;
+mod refusal;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+mod token;
 mod vitals;
 
 use std::sync::Arc;

@@ -178,6 +178,7 @@ async fn a_drain_needs_the_token() {
     pod.admin.configure(KeyRing::default());
     let (status, body) = pod.ask(Method::POST, "/drain", "token").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(body["error"]["code"], "TOKEN_NOT_CONFIGURED");
     assert!(body.to_string().contains("admin.tokenFile"));
 }
 
