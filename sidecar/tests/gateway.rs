@@ -14,5 +14,7 @@ mod limits;
 mod pod;
 #[path = "gateway/sessions.rs"]
 mod sessions;
+#[path = "gateway/shed.rs"]
+mod shed;
 #[path = "gateway/topics.rs"]
 mod topics;

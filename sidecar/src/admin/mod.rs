@@ -1,7 +1,7 @@
-//! The operator's port: probes, metrics, load and drain. In come HTTP requests from the kubelet, a
+//! The operator's port: probes, metrics, load, drain and shed. In come HTTP requests from the kubelet, a
 //! scraper and the operator; answers are made from [`Vitals`], the process's own `/proc` and the
-//! metrics registry. Only `/drain` changes anything, and needs the cluster's token. Nothing here looks
-//! at Redis: a liveness that did would restart the whole fleet with it.
+//! metrics registry. Only `/drain` and `/shed` change anything, and need the cluster's token. Nothing
+//! here looks at Redis: a liveness that did would restart the whole fleet with it.
 
 mod cgroup;
 mod drain;
@@ -10,6 +10,7 @@ mod probe;
 mod process;
 mod rate;
 mod refusal;
+mod shed;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use prometheus::Registry;
 
 use crate::keyring::KeyRing;
@@ -42,7 +43,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves what `vitals` and `registry` say. `token` is what `/drain` needs; empty refuses it.
+    /// Serves what `vitals` and `registry` say. `token` is what `/drain` and `/shed` need; empty
+    /// refuses them.
     pub fn new(
         vitals: Arc<dyn Vitals>,
         drain: crate::drain::Controls,
@@ -72,10 +74,8 @@ impl Admin {
             .route("/ready", get(probe::ready))
             .route("/metrics", get(probe::metrics))
             .route("/load", get(load::load))
-            .route(
-                "/drain",
-                axum::routing::post(drain::begin).delete(drain::cancel),
-            )
+            .route("/drain", post(drain::begin).delete(drain::cancel))
+            .route("/shed", post(shed::shed))
             .with_state(self.clone())
     }
 }

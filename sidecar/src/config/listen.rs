@@ -58,7 +58,7 @@ impl Default for Api {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Admin {
-    /// File with the token that `/drain` needs. None: `/drain` is refused.
+    /// File with the token that `/drain` and `/shed` need. None: both are refused.
     pub token_file: Option<PathBuf>,
 }
 

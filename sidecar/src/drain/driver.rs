@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::machine::{Action, Machine};
 use super::{Metrics, Phase, Schedule};
 
 /// How often the sessions are counted while they leave.
 const EVERY: Duration = Duration::from_millis(200);
+
+/// How long a shed may take to choose its sessions. A drain that comes meanwhile waits for it.
+const CHOICE: Duration = Duration::from_secs(1);
 
 /// What a drain moves.
 pub trait Doors: Send + Sync + 'static {
@@ -21,7 +24,11 @@ pub trait Doors: Send + Sync + 'static {
     /// Asks every session to leave inside the window; at the deadline the rest are closed.
     fn leave(&self, window: Duration, deadline: Duration);
 
-    /// Sessions that have not left may stay.
+    /// Asks so many of the sessions that are not leaving to leave inside the window, without a deadline.
+    /// Resolves to how many were asked.
+    fn shed(&self, sessions: usize, window: Duration) -> impl Future<Output = usize> + Send;
+
+    /// Sessions that have not left may stay, whether a drain or a shed asked them.
     fn stay(&self);
 
     /// Sessions that are here.
@@ -33,10 +40,26 @@ pub trait Doors: Send + Sync + 'static {
 #[error("the process was told to end; its drain cannot be taken back")]
 pub struct Exiting;
 
+/// Why no sessions were shed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotShed {
+    /// The sessions could not be chosen in time. Some may leave all the same.
+    #[error("the pod is too busy to choose sessions; some of them may leave all the same")]
+    Busy,
+    /// A drain is in progress.
+    #[error("the pod is being drained: all of its sessions leave")]
+    Draining,
+}
+
 enum Wish {
     Begin(oneshot::Sender<Phase>),
     Cancel(oneshot::Sender<Result<Phase, Exiting>>),
     Exit,
+    Shed {
+        sessions: usize,
+        window: Duration,
+        reply: oneshot::Sender<Result<usize, NotShed>>,
+    },
 }
 
 /// Wishes to a drain. Cheap to clone.
@@ -63,6 +86,23 @@ impl Controls {
         let (reply, answer) = oneshot::channel();
         let _ = self.wishes.send(Wish::Cancel(reply)).await;
         answer.await.unwrap_or(Err(Exiting))
+    }
+
+    /// Asks so many sessions to leave inside the window, while the pod goes on. Returns how many were
+    /// asked: fewer than that when fewer are here, or are not leaving already.
+    ///
+    /// # Errors
+    /// [`NotShed::Draining`] from the announcement of a drain on, which calls a shed off.
+    pub async fn shed(&self, sessions: usize, window: Duration) -> Result<usize, NotShed> {
+        let (reply, answer) = oneshot::channel();
+        let wish = Wish::Shed {
+            sessions,
+            window,
+            reply,
+        };
+        let _ = self.wishes.send(wish).await;
+        // The driver ends with the last drain.
+        answer.await.unwrap_or(Err(NotShed::Draining))
     }
 
     /// Empties the pod, then ends [`Driver::run`].
@@ -128,7 +168,7 @@ impl<D: Doors> Driver<D> {
             };
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish) => self.wish(wish),
+                    Some(wish) => self.wish(wish).await,
                     None => return,
                 },
                 () = timer => {}
@@ -136,7 +176,7 @@ impl<D: Doors> Driver<D> {
         }
     }
 
-    fn wish(&mut self, wish: Wish) {
+    async fn wish(&mut self, wish: Wish) {
         let now = Instant::now().into_std();
         match wish {
             Wish::Begin(reply) => {
@@ -166,7 +206,28 @@ impl<D: Doors> Driver<D> {
                 tracing::info!(sessions = self.doors.sessions(), "draining, then exiting");
                 self.machine.exit(now, **self.schedule.load());
             }
+            Wish::Shed {
+                sessions,
+                window,
+                reply,
+            } => {
+                let shed = self.shed(sessions, window).await;
+                let _ = reply.send(shed);
+            }
         }
+    }
+
+    async fn shed(&mut self, sessions: usize, window: Duration) -> Result<usize, NotShed> {
+        if !self.machine.shed() {
+            return Err(NotShed::Draining);
+        }
+        let window_seconds = window.as_secs();
+        let Ok(shed) = timeout(CHOICE, self.doors.shed(sessions, window)).await else {
+            tracing::warn!(sessions, window_seconds, "too busy to shed");
+            return Err(NotShed::Busy);
+        };
+        tracing::info!(sessions, shed, window_seconds, "shedding");
+        Ok(shed)
     }
 
     /// Whether it is time to exit.

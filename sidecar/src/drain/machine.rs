@@ -34,7 +34,7 @@ pub(super) enum Action {
     },
     /// Refuse new clients, or take them again.
     Refuse(bool),
-    /// Sessions that have not left may stay.
+    /// Sessions that have not left may stay: a drain was taken back, or begins and calls a shed off.
     Stay,
 }
 
@@ -43,6 +43,8 @@ pub(super) enum Action {
 pub(super) struct Machine {
     state: State,
     exit: bool,
+    /// Sessions may be leaving though there is no drain.
+    shed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,7 @@ impl Machine {
         Self {
             state: State::Serving,
             exit: false,
+            shed: false,
         }
     }
 
@@ -91,6 +94,13 @@ impl Machine {
         self.begin(now, schedule);
     }
 
+    /// Notes that some sessions will be asked to leave. False in a drain: then all are.
+    pub(super) fn shed(&mut self) -> bool {
+        let serves = matches!(self.state, State::Serving);
+        self.shed |= serves;
+        serves
+    }
+
     /// Takes the drain back. False when the process is on its way out: whoever sent the signal will
     /// not take that back.
     pub(super) fn cancel(&mut self, actions: &mut Vec<Action>) -> bool {
@@ -106,6 +116,11 @@ impl Machine {
 
     /// Takes the steps that are due.
     pub(super) fn step(&mut self, now: Instant, sessions: usize, actions: &mut Vec<Action>) {
+        // Whoever left now might be sent back here, and be moved again by the drain.
+        if self.shed && !matches!(self.state, State::Serving) {
+            self.shed = false;
+            actions.push(Action::Stay);
+        }
         if let State::Announced {
             refuse_at,
             schedule,
@@ -262,11 +277,30 @@ mod tests {
         assert_eq!(machine.phase(), Phase::Announced);
     }
 
+    #[test]
+    fn a_drain_calls_a_shed_off_and_takes_all_sessions_over() {
+        let (start, mut machine) = (Instant::now(), Machine::new());
+        assert!(machine.shed());
+        assert_eq!(step(&mut machine, start, 9), []);
+        machine.begin(start, SCHEDULE);
+        assert!(!machine.shed());
+        assert_eq!(step(&mut machine, start, 9), [Action::Stay]);
+        assert_eq!(step(&mut machine, after(start, 6), 9), []);
+        assert_eq!(
+            step(&mut machine, after(start, 7), 9),
+            [Action::Refuse(true), LEAVE]
+        );
+        assert!(!machine.shed());
+        assert!(machine.cancel(&mut Vec::new()));
+        assert!(machine.shed());
+    }
+
     #[derive(Clone, Copy, Debug)]
     enum Event {
         Begin,
         Cancel,
         Exit,
+        Shed,
         Step { seconds: u64, sessions: usize },
     }
 
@@ -275,18 +309,21 @@ mod tests {
             Just(Event::Begin),
             Just(Event::Cancel),
             Just(Event::Exit),
+            Just(Event::Shed),
             (0_u64..40, 0_usize..3)
                 .prop_map(|(seconds, sessions)| Event::Step { seconds, sessions }),
         ]
     }
 
     proptest! {
-        /// The doors are shut exactly while the phase says so, and nobody is asked to leave twice.
+        /// The doors are shut exactly while the phase says so, and nobody is asked to leave twice: not by
+        /// a shed during a drain either.
         #[test]
         fn doors_follow_the_phase(events in prop::collection::vec(event(), 0..60)) {
             let (mut now, mut machine) = (Instant::now(), Machine::new());
-            let (mut refusing, mut leaving) = (false, false);
+            let (mut refusing, mut leaving, mut shed) = (false, false, false);
             for event in events {
+                let stepped = matches!(event, Event::Step { .. });
                 let mut actions = Vec::new();
                 match event {
                     Event::Begin => machine.begin(now, SCHEDULE),
@@ -294,6 +331,11 @@ mod tests {
                         machine.cancel(&mut actions);
                     }
                     Event::Exit => machine.exit(now, SCHEDULE),
+                    Event::Shed => {
+                        let serves = machine.phase() == Phase::Serving;
+                        prop_assert_eq!(machine.shed(), serves);
+                        shed |= serves;
+                    }
                     Event::Step { seconds, sessions } => {
                         now += Duration::from_secs(seconds);
                         machine.step(now, sessions, &mut actions);
@@ -303,7 +345,7 @@ mod tests {
                     match action {
                         Action::Exit => prop_assert!(machine.exit),
                         Action::Leave { .. } => {
-                            prop_assert!(!leaving);
+                            prop_assert!(!leaving && !shed);
                             leaving = true;
                         }
                         Action::Refuse(on) => {
@@ -311,14 +353,17 @@ mod tests {
                             refusing = on;
                         }
                         Action::Stay => {
-                            prop_assert!(leaving);
-                            leaving = false;
+                            prop_assert!(leaving || shed);
+                            (leaving, shed) = (false, false);
                         }
                     }
                 }
                 let shut = matches!(machine.phase(), Phase::Empty | Phase::Leaving);
                 prop_assert_eq!(refusing, shut);
                 prop_assert_eq!(leaving, shut);
+                if stepped && machine.phase() != Phase::Serving {
+                    prop_assert!(!shed);
+                }
             }
         }
     }

@@ -1,10 +1,11 @@
-//! How this pod empties itself (DESIGN 3.6). In come three wishes: the operator's `POST /drain` and
-//! `DELETE /drain`, and the system's SIGTERM; out go actions on [`Doors`], the phase for readiness, and
-//! the word to exit. `machine` decides and takes time as an argument; `driver` carries out. It knows
-//! neither sessions nor HTTP.
+//! How this pod empties itself, whole or in part (DESIGN 3.6). In come wishes: the operator's
+//! `POST /drain`, `DELETE /drain` and `POST /shed`, and the system's SIGTERM; out go actions on
+//! [`Doors`], the phase for readiness, and the word to exit. `machine` decides and takes time as an
+//! argument; `driver` carries out. It knows neither sessions nor HTTP.
 //!
 //! One path: *announced* (not ready, still accepting, until endpoints have followed), *leaving* (no new
-//! clients, each session leaves inside the window, the rest at the deadline), *empty*.
+//! clients, each session leaves inside the window, the rest at the deadline), *empty*. A shed is no part of
+//! it: some sessions leave while the pod serves on, and a drain that begins calls it off.
 
 mod driver;
 mod machine;
@@ -12,7 +13,7 @@ mod metrics;
 
 use std::time::Duration;
 
-pub use self::driver::{Controls, Doors, Driver, Exiting};
+pub use self::driver::{Controls, Doors, Driver, Exiting, NotShed};
 pub use self::machine::Phase;
 pub use self::metrics::Metrics;
 

@@ -20,6 +20,10 @@ impl drain::Doors for Doors {
         self.fleet.leave(window, deadline);
     }
 
+    async fn shed(&self, sessions: usize, window: Duration) -> usize {
+        self.fleet.shed(sessions, window).await
+    }
+
     fn stay(&self) {
         self.fleet.stay();
     }

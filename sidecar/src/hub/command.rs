@@ -27,10 +27,14 @@ pub enum Command {
     Settled(Vec<Settled>),
     /// The configuration was read again.
     Settings(Arc<Settings>),
+    /// Some sessions are to leave, and the pod goes on.
+    Shed(Shed),
     /// The connection to the fleet was lost or is back.
     State(State),
-    /// [`Command::Leave`] is taken back.
+    /// [`Command::Leave`] and [`Command::Shed`] are taken back.
     Stay,
+    /// How many sessions are not to leave.
+    Staying(oneshot::Sender<usize>),
 }
 
 /// When sessions are to leave.
@@ -42,6 +46,19 @@ pub struct Leave {
     pub window: Duration,
     /// How long after its begin the sessions still here are closed at once.
     pub deadline: Duration,
+}
+
+/// How many sessions of one reactor are to leave, and when.
+#[derive(Debug)]
+pub struct Shed {
+    /// How many of those that are not leaving.
+    pub sessions: usize,
+    /// When the window begins.
+    pub begin: Instant,
+    /// How long it is. Each session leaves at its own moment inside it.
+    pub window: Duration,
+    /// Where it is told how many were chosen.
+    pub chosen: oneshot::Sender<usize>,
 }
 
 /// What became of one interest.

@@ -192,7 +192,14 @@ impl Fleet {
         });
     }
 
-    /// Takes [`Fleet::leave`] back for the sessions that have not left.
+    /// Asks so many sessions of this pod to leave with 4300, each at its own uniformly random moment of
+    /// the window: drawn at random, each with the same chance, from those that are not leaving. All of
+    /// them when there are fewer. Returns how many were asked.
+    pub async fn shed(&self, sessions: usize, window: Duration) -> usize {
+        self.router.shed(sessions, window).await
+    }
+
+    /// Takes [`Fleet::leave`] and [`Fleet::shed`] back for the sessions that have not left.
     pub fn stay(&self) {
         self.router.stay();
     }

@@ -6,7 +6,7 @@
 //! pods answer. It knows no JSON and no client protocol; `protocol` frames and acknowledges.
 //!
 //! - [`Router`]: shared; the backplane's [`Sink`](crate::backplane::Sink). Sorts publications by
-//!   reactor and waits for room there (`router`); one task keeps the backplane told of interest
+//!   reactor and waits for room there (`router`), shares a shed out over them (`shed`); one task keeps the backplane told of interest
 //!   (`interest`).
 //! - [`Hub`]: one per reactor, driven by the protocol through [`Command`]s and answering through an
 //!   [`Outbox`]: sessions and questions (`local`), subscribing in two phases (`change`, `join`), batches and
@@ -37,6 +37,7 @@ mod patterns;
 mod policy;
 mod ranking;
 mod router;
+mod shed;
 #[cfg(test)]
 mod tests;
 
@@ -47,7 +48,7 @@ use crate::backplane::{NodeId, Position};
 use crate::topic::Topic;
 
 pub use self::change::Change;
-pub use self::command::{Announce, Command, Inbox, Leave, NotTaken, Outcome, Settled};
+pub use self::command::{Announce, Command, Inbox, Leave, NotTaken, Outcome, Settled, Shed};
 pub use self::control::{Question, Reply, Target};
 pub use self::error::Error;
 pub use self::fleet::Fleet;

@@ -2,16 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::delivery::{Delivery, JSON, Scratch, key_of};
+use super::leaving::{self, Leaving};
 use super::metrics::{Metrics, Outcome, Tally};
-use super::session::{Effects, Leaving, Session};
+use super::session::{Effects, Session};
 use super::{code, text};
 use crate::auth::{Identity, Refusal};
 use crate::backplane::NodeId;
 use crate::config::Limits;
-use crate::hub::{self, Change, Command, ConnectionId, Hub, Leave, Profile};
+use crate::hub::{self, Change, Command, ConnectionId, Hub, Leave, Profile, Shed};
 use crate::reactor::{Closed, Context, Handler, Message, Reply, SessionId, Sessions};
 
 /// What comes with a socket.
@@ -77,6 +78,25 @@ impl Dialect {
         (&self.settings.limits, Live { id, hub, delivery })
     }
 
+    /// Has some sessions leave, and says how many. In a drain all are leaving already.
+    fn shed(&mut self, shed: Shed, sessions: &mut Sessions<State>, cx: &mut Context) {
+        let now = cx.now();
+        let count = shed.sessions.min(sessions.len());
+        let known = sessions
+            .iter_mut()
+            .filter_map(|(id, state)| Some((id, state.0.as_mut()?)));
+        let window = (shed.begin, shed.window);
+        let chosen = leaving::shed(known, count, window, now, &mut self.random);
+        self.tally.shed(chosen.len());
+        let told = shed.chosen.send(chosen.len());
+        if told.is_err() {
+            tracing::warn!(shed = chosen.len(), "shed later than it was waited for");
+        }
+        for (id, session) in chosen {
+            cx.alarm(id, Some(session.next_alarm(now, &self.settings.limits)));
+        }
+    }
+
     /// Sets every session's alarm anew.
     fn reschedule(&self, sessions: &mut Sessions<State>, cx: &mut Context) {
         let now = cx.now();
@@ -124,7 +144,7 @@ impl Handler for Dialect {
             limits,
         );
         if let Some(leave) = self.leave {
-            session.leave(leaving(leave, now, self.random.f64()));
+            session.leave(Leaving::drained(&leave, now, self.random.f64()));
         }
         cx.alarm(id, Some(session.next_alarm(now, &self.settings.limits)));
         let profile = Profile {
@@ -215,7 +235,7 @@ impl Handler for Dialect {
                 self.leave = Some(leave);
                 for (_, state) in sessions.iter_mut() {
                     if let Some(session) = &mut state.0 {
-                        session.leave(leaving(leave, at, self.random.f64()));
+                        session.leave(Leaving::drained(&leave, at, self.random.f64()));
                     }
                 }
                 self.reschedule(sessions, cx);
@@ -238,6 +258,7 @@ impl Handler for Dialect {
                 self.hub.reload(settings);
                 self.reschedule(sessions, cx);
             }
+            Command::Shed(shed) => self.shed(shed, sessions, cx),
             Command::State(state) => self.hub.state(state),
             Command::Stay => {
                 self.leave = None;
@@ -247,6 +268,13 @@ impl Handler for Dialect {
                     }
                 }
                 self.reschedule(sessions, cx);
+            }
+            Command::Staying(answer) => {
+                let staying = sessions
+                    .iter_mut()
+                    .filter(|(_, state)| state.0.as_ref().is_some_and(|one| !one.is_leaving()));
+                // Nobody waits any more when the asker's time is over.
+                let _ = answer.send(staying.count());
             }
         }
     }
@@ -292,17 +320,5 @@ impl Effects for Live<'_> {
 
     fn wall(&self) -> SystemTime {
         SystemTime::now()
-    }
-}
-
-/// A uniformly random moment (`chance` is below 1) between now and the window's end, at the latest at
-/// the deadline. When the window is over: now.
-fn leaving(leave: Leave, now: Instant, chance: f64) -> Leaving {
-    let end = leave.begin + leave.window.min(leave.deadline);
-    let begin = now.max(leave.begin);
-    let left: Duration = end.saturating_duration_since(begin);
-    Leaving {
-        at: begin + left.mul_f64(chance),
-        deadline: leave.begin + leave.deadline,
     }
 }

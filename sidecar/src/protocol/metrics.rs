@@ -39,6 +39,7 @@ pub struct Metrics {
     opened: IntCounter,
     refused: IntCounter,
     closed: IntCounterVec,
+    shed: IntCounter,
     slow: IntCounter,
     warnings: IntCounter,
 }
@@ -87,6 +88,10 @@ impl Metrics {
                 "wse_sessions_closed_total",
                 "Sessions ended, by the close code and `lost` for none",
                 "code",
+            ),
+            shed: counter(
+                "wse_shed_sessions_total",
+                "Sessions asked to leave by a shed, whatever became of them",
             ),
             slow: counter(
                 "wse_slow_consumer_drops_total",
@@ -137,6 +142,10 @@ impl Tally {
             Closed::Lost => "lost",
         };
         self.shared.closed.with_label_values(&[label]).inc();
+    }
+
+    pub(super) fn shed(&self, sessions: usize) {
+        self.shared.shed.inc_by(sessions as u64);
     }
 
     pub(super) fn slow_dropped(&self, messages: u32) {

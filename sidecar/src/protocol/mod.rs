@@ -5,6 +5,7 @@
 //!
 //! - `frame`, `inbound`, `meter`, `session`: reading, limiting and answering one client.
 //! - `text`, `code`: everything this side says by itself.
+//! - `leaving`: who leaves in a drain or a shed, and when.
 //! - `delivery`, `dialect`: the hub's outbox and the reactor's handler.
 //! - `envelope`: what a backend's message must be to reach a client; the API calls it.
 //! - `gateway`: starts the reactors.
@@ -18,6 +19,7 @@ pub mod envelope;
 mod frame;
 mod gateway;
 mod inbound;
+mod leaving;
 mod meter;
 mod metrics;
 mod session;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::code;
 use super::frame;
 use super::inbound::Malformed;
+use super::leaving::Leaving;
 use super::meter::{Meter, Verdict};
 use super::metrics::Outcome;
 use super::text;
@@ -40,15 +41,6 @@ pub(super) trait Effects {
 
     /// The time for people.
     fn wall(&self) -> SystemTime;
-}
-
-/// When a session is to leave.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Leaving {
-    /// Its own moment.
-    pub(super) at: Instant,
-    /// When it is ended at once if it is still here.
-    pub(super) deadline: Instant,
 }
 
 /// The state of one session.
@@ -144,13 +136,15 @@ impl Session {
         fx: &mut impl Effects,
     ) -> Option<Instant> {
         let is_due = |at: Instant| at <= now;
-        if self.leaving.is_some_and(|leaving| is_due(leaving.deadline)) {
-            fx.abort();
-            return None;
-        }
-        if self.leaving.is_some_and(|leaving| is_due(leaving.at)) {
-            fx.close(code::GO_AWAY, "draining");
-            return None;
+        if let Some(leaving) = self.leaving {
+            if leaving.deadline.is_some_and(is_due) {
+                fx.abort();
+                return None;
+            }
+            if is_due(leaving.at) {
+                fx.close(code::GO_AWAY, leaving.reason());
+                return None;
+            }
         }
         if self.expires.is_some_and(is_due) {
             fx.close(code::UNAUTHENTICATED, "Token expired");
@@ -177,7 +171,7 @@ impl Session {
     /// [`Session::stay`].
     pub(super) fn next_alarm(&mut self, now: Instant, limits: &Limits) -> Instant {
         self.next_ping = self.next_ping.min(now + ping_period(limits));
-        let leaves = self.leaving.map(|leaving| leaving.at.min(leaving.deadline));
+        let leaves = self.leaving.map(|leaving| leaving.due());
         [Some(self.next_ping), leaves, self.expires]
             .into_iter()
             .flatten()
@@ -195,6 +189,11 @@ impl Session {
     /// The session is to leave.
     pub(super) fn leave(&mut self, leaving: Leaving) {
         self.leaving = Some(leaving);
+    }
+
+    /// Whether it is to leave.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
     }
 
     /// The session may stay.

@@ -194,6 +194,14 @@ impl Gateway {
             .unwrap()
     }
 
+    pub(crate) async fn shed(&self, body: &str) -> Answer {
+        let uri = format!("http://127.0.0.1:{}/shed", self.ports[2]);
+        let token = format!("Bearer {TOKEN}");
+        ask(Method::POST, &uri, &[("authorization", &token)], body)
+            .await
+            .unwrap()
+    }
+
     /// The value of one metric, named as it is written, labels too.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.admin("/metrics").await.text;

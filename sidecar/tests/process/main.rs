@@ -211,6 +211,24 @@ async fn a_drain_by_the_operator_empties_and_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_shed_sends_so_many_clients_elsewhere_and_the_pod_goes_on() {
+    let gateway = Gateway::start(|_| {}).await;
+    let mut client = gateway.client("ann").await;
+    let body = json!({"sessions": 3, "windowSeconds": 0}).to_string();
+    assert_eq!(gateway.shed(&body).await.json(), json!({"shed": 1}));
+    assert_eq!(client.closed().await.0, 4300);
+    assert_eq!(gateway.shed("{}").await.status, 400);
+    assert_eq!(gateway.admin("/ready").await.status, 200);
+    gateway.wait_metric("wse_shed_sessions_total", 1.0).await;
+    let mut back = gateway.client("ann").await;
+    assert_eq!(back.subscribe("chat.a").await["success"], true);
+    gateway.drain(Method::POST, TOKEN).await;
+    let refused = gateway.shed(&body).await;
+    assert_eq!(refused.status, 409);
+    assert_eq!(refused.json()["error"]["code"], "DRAINING");
+}
+
+#[tokio::test]
 async fn a_signal_sends_clients_elsewhere_and_exits() {
     let mut gateway = Gateway::start(|_| {}).await;
     let mut client = gateway.client("ann").await;

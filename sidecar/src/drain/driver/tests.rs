@@ -12,6 +12,7 @@ struct House(Arc<Mutex<Rooms>>);
 struct Rooms {
     sessions: usize,
     leaving_since: Option<Instant>,
+    stuck: bool,
     log: Vec<(u64, String)>,
     start: Option<Instant>,
 }
@@ -46,6 +47,14 @@ impl Doors for House {
     fn leave(&self, window: Duration, deadline: Duration) {
         self.0.lock().unwrap().leaving_since = Some(Instant::now());
         self.note(format!("leave {} {}", window.as_secs(), deadline.as_secs()));
+    }
+
+    async fn shed(&self, sessions: usize, window: Duration) -> usize {
+        self.note(format!("shed {sessions} {}", window.as_secs()));
+        if self.0.lock().unwrap().stuck {
+            std::future::pending::<()>().await;
+        }
+        sessions.min(self.sessions())
     }
 
     fn stay(&self) {
@@ -123,6 +132,52 @@ async fn a_signal_ends_in_exit_at_the_deadline() {
     controls.exit().await;
     running.await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 7 + 60 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shed_leaves_the_pod_serving_and_a_drain_takes_it_over() {
+    let house = House::new(30);
+    let (driver, controls, metrics) = driver(&house);
+    tokio::spawn(driver.run());
+    let window = Duration::from_secs(60);
+    assert_eq!(controls.shed(20, window).await, Ok(20));
+    assert_eq!(controls.shed(99, window).await, Ok(30));
+    assert_eq!(controls.phase(), Phase::Serving);
+    assert_eq!(metrics.draining.get(), 0);
+    controls.begin().await;
+    for _ in ["announced", "leaving"] {
+        assert_eq!(controls.shed(1, window).await, Err(NotShed::Draining));
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+    controls.cancel().await.unwrap();
+    assert_eq!(controls.shed(1, window).await, Ok(1));
+    let expected = [
+        (0, "shed 20 60"),
+        (0, "shed 99 60"),
+        (0, "stay"),
+        (7, "refuse true"),
+        (7, "leave 30 60"),
+        (16, "stay"),
+        (16, "refuse false"),
+        (16, "shed 1 60"),
+    ];
+    assert_eq!(house.log(), logged(&expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shed_that_cannot_choose_does_not_hold_a_drain_up() {
+    let house = House::new(3);
+    house.0.lock().unwrap().stuck = true;
+    let (driver, controls, _) = driver(&house);
+    let running = tokio::spawn(driver.run());
+    let shed = controls.shed(1, Duration::ZERO);
+    let (shed, ()) = tokio::join!(shed, controls.exit());
+    assert_eq!(shed, Err(NotShed::Busy));
+    running.await.unwrap();
+    assert_eq!(
+        controls.shed(1, Duration::ZERO).await,
+        Err(NotShed::Draining)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -349,15 +349,22 @@ fn a_client_that_is_not_read_from_is_slow_and_not_idle() {
 fn a_session_leaves_at_its_moment_or_is_cut_off_or_stays() {
     let limits = Limits::default();
     let start = Instant::now();
-    let leaving = Leaving {
+    let drained = Leaving {
         at: start + seconds(3.0),
-        deadline: start + seconds(5.0),
+        deadline: Some(start + seconds(5.0)),
     };
-    for (stays, asked_at, expected) in [
-        (false, 2.9, None),
-        (false, 3.0, Some("draining")),
-        (false, 5.0, Some("abort")),
-        (true, 9.0, None),
+    let shed = Leaving {
+        deadline: None,
+        ..drained
+    };
+    for (leaving, stays, asked_at, expected) in [
+        (drained, false, 2.9, None),
+        (drained, false, 3.0, Some("draining")),
+        (drained, false, 5.0, Some("abort")),
+        (drained, true, 9.0, None),
+        (shed, false, 2.9, None),
+        (shed, false, 9.0, Some("rebalancing")),
+        (shed, true, 9.0, None),
     ] {
         let mut session = session(start, &limits);
         let mut fx = Recorder::default();
@@ -375,7 +382,7 @@ fn a_session_leaves_at_its_moment_or_is_cut_off_or_stays() {
             (None, true) => Some("abort"),
             _ => None,
         };
-        assert_eq!(ended, expected, "{asked_at}");
+        assert_eq!(ended, expected, "{leaving:?} {asked_at}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! The admin port over a gateway that is as a test says.
 
+mod shed;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -83,6 +85,9 @@ struct Full;
 impl Doors for Full {
     fn refuse(&self, _on: bool) {}
     fn leave(&self, _window: Duration, _deadline: Duration) {}
+    async fn shed(&self, sessions: usize, _window: Duration) -> usize {
+        sessions.min(7)
+    }
     fn stay(&self) {}
     fn sessions(&self) -> usize {
         7
@@ -118,11 +123,25 @@ fn pod() -> Pod {
 
 impl Pod {
     async fn ask(&self, method: Method, path: &str, token: &str) -> (StatusCode, Value) {
+        self.send(method, path, token, "").await
+    }
+
+    async fn shed(&self, token: &str, body: &str) -> (StatusCode, Value) {
+        self.send(Method::POST, "/shed", token, body).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: &str,
+    ) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("authorization", format!("Bearer {token}"))
-            .body(Body::empty())
+            .body(Body::from(body.to_owned()))
             .unwrap();
         let response = self.admin.router().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
