@@ -8,7 +8,9 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::config::Limits;
 
-/// Open files kept for what is no session: handshakes come on top.
+/// Open files kept for what is no session: the three ports, two for each reactor, the runtime's, those to
+/// Redis, and the connections of the API and admin ports. Handshakes come on top, and what they do not
+/// need is there for backends that hold more connections than this.
 const OTHER_FILES: usize = 256;
 
 /// Sessions that one process takes: what is configured, and not more than its open-file limit leaves

@@ -79,6 +79,11 @@ impl Answer {
 impl Gateway {
     /// Starts one and waits until it is ready.
     pub(crate) async fn start(change: impl FnOnce(&mut Value)) -> Self {
+        Self::start_after("true", change).await
+    }
+
+    /// As [`Gateway::start`], in a shell that has run this first.
+    pub(crate) async fn start_after(script: &str, change: impl FnOnce(&mut Value)) -> Self {
         let directory = Directory::new();
         let ports = free_ports();
         let mut config = json!({
@@ -105,8 +110,9 @@ impl Gateway {
         change(&mut config);
         let file = directory.file("config.json", &config.to_string());
         let log = File::create(directory.0.join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_wse-sidecar"))
-            .args(["run", "--config"])
+        let script = format!(r#"{script} && exec "$0" run --config "$1""#);
+        let child = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_wse-sidecar")])
             .arg(file)
             .stdin(Stdio::null())
             .stderr(log)

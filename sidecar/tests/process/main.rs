@@ -229,6 +229,31 @@ async fn a_shed_sends_so_many_clients_elsewhere_and_the_pod_goes_on() {
 }
 
 #[tokio::test]
+async fn as_many_clients_fit_as_the_pod_says() {
+    let script = "ulimit -S -n 100 && ulimit -H -n 700";
+    let gateway = Gateway::start_after(script, |config| {
+        config["limits"] = json!({"pendingHandshakes": 16});
+    })
+    .await;
+    let capacity = gateway.admin("/load").await.json()["capacity"].clone();
+    assert_eq!(capacity["nofile"], 700);
+    let fit = capacity["connections"].as_u64().unwrap();
+    assert!((400..700).contains(&fit), "{capacity}");
+    let mut clients = Vec::new();
+    for number in 0..fit {
+        clients.push(gateway.client(&format!("user-{number}")).await);
+    }
+    match gateway.try_client("late").await {
+        Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 503),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("let in"),
+    }
+    assert_eq!(gateway.api(Method::GET, "/topics", "").await.status, 200);
+    assert_eq!(gateway.admin("/load").await.json()["connections"], fit);
+    assert!(gateway.metric("wse_accept_errors_total").await < 1.0);
+}
+
+#[tokio::test]
 async fn a_signal_sends_clients_elsewhere_and_exits() {
     let mut gateway = Gateway::start(|_| {}).await;
     let mut client = gateway.client("ann").await;
