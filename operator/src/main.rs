@@ -53,6 +53,9 @@ enum Command {
         /// {"pods": [{"name": "chat-0", "state": "Ready", "load": {"sessions": 12}}]}
         #[arg(long)]
         load: Option<PathBuf>,
+        /// The file before an edit, which the pods were made from: says what the edit does to clients.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
     },
     /// Print the eight load tiers.
     Tiers,
@@ -128,7 +131,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Command::Crd => print!("{}", serde_saphyr::to_string(&api::crd())?),
-        Command::Plan { file, load } => print!("{}", offline::plan(&file, load.as_deref())?),
+        Command::Plan { file, load, from } => {
+            print!(
+                "{}",
+                offline::plan(&file, load.as_deref(), from.as_deref())?
+            );
+        }
         Command::Run(options) => {
             logs::start(&options.log)?;
             let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -3,23 +3,69 @@
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use wse_operator::api::check;
+use wse_operator::api::{check, check_change};
 use wse_operator::local::Input;
-use wse_operator::plan::{
-    self, Action, Memory, Observation, Plan, SCALE_IN_WINDOW, Serves, Subject,
-};
+use wse_operator::plan::{self, Action, Memory, Observation, Plan, Serves, Subject, digest};
+
+/// Longer than any window of a spec.
+const WATCHED: Duration = Duration::from_secs(24 * 3_600);
 
 /// The plan for the cluster of a file and the pods of another, as text. Pods without a revision have
-/// the wanted one, and have been watched for long enough.
-pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn Error>> {
-    let input = Input::read(file)?;
-    input.accept(check(&input.cluster))?;
+/// that of the cluster in `from`, which the file is an edit of, or else the wanted one. All has been
+/// watched for long enough.
+pub(crate) fn plan(
+    file: &Path,
+    load: Option<&Path>,
+    from: Option<&Path>,
+) -> Result<String, Box<dyn Error>> {
+    let input = read(file)?;
+    let before = from.map(read).transpose()?;
+    if let Some(before) = &before {
+        input.accept(check_change(&before.cluster, &input.cluster))?;
+    }
     let mut observation = Observation::default();
     if let Some(load) = load {
         observation = serde_json::from_slice(&std::fs::read(load)?)?;
     }
+    let now = SystemTime::now();
+    let watched_since = now.checked_sub(WATCHED).unwrap_or(now);
+    let nothing = Observation::default();
+    let there = before.as_ref().unwrap_or(&input);
+    let (there, memory) = decide(there, &nothing, &Memory::default(), watched_since);
+    for pod in observation
+        .pods
+        .iter_mut()
+        .filter(|pod| pod.revision.is_empty())
+    {
+        pod.revision.clone_from(&there.revisions[0].id);
+    }
+    if before.is_some() {
+        observation
+            .config
+            .get_or_insert_with(|| digest(&there.config));
+        observation.serves.get_or_insert(there.serves);
+    }
+    if observation.desired.is_none() && load.is_some() {
+        observation.desired = u32::try_from(observation.pods.len()).ok();
+    }
+    let (plan, _) = decide(&input, &observation, &memory, now);
+    told(&input, &plan)
+}
+
+fn read(file: &Path) -> Result<Input, Box<dyn Error>> {
+    let input = Input::read(file)?;
+    input.accept(check(&input.cluster))?;
+    Ok(input)
+}
+
+fn decide(
+    input: &Input,
+    observation: &Observation,
+    memory: &Memory,
+    now: SystemTime,
+) -> (Plan, Memory) {
     let subject = Subject {
         cluster: &input.full_name(),
         spec: &input.cluster.spec,
@@ -28,19 +74,10 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
         admin_token: Path::new("/etc/wse/admin/token"),
         default_image: "",
     };
-    let now = SystemTime::now();
-    let watched_since = now.checked_sub(SCALE_IN_WINDOW).unwrap_or(now);
-    let nothing = Observation::default();
-    let (empty, memory) = plan::plan(&subject, &nothing, &Memory::default(), watched_since);
-    for pod in observation
-        .pods
-        .iter_mut()
-        .filter(|pod| pod.revision.is_empty())
-    {
-        pod.revision.clone_from(&empty.revisions[0].id);
-    }
-    let (plan, _) = plan::plan(&subject, &observation, &memory, now);
+    plan::plan(&subject, observation, memory, now)
+}
 
+fn told(input: &Input, plan: &Plan) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
     writeln!(text, "tier      {}", plan.tier)?;
     writeln!(text, "pods      {}", plan.desired)?;
@@ -60,7 +97,8 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
         Serves::All => writeln!(text, "serves    every revision")?,
         Serves::Revision(id) => writeln!(text, "serves    revision {id}")?,
     }
-    writeln!(text, "moves     {}", moves(&input, &plan))?;
+    writeln!(text, "change    {}", plan.change)?;
+    writeln!(text, "moves     {}", moves(input, plan))?;
     for action in &plan.actions {
         match action {
             Action::Drain { pod } => writeln!(text, "drain     {pod}")?,
@@ -69,6 +107,9 @@ pub(crate) fn plan(file: &Path, load: Option<&Path>) -> Result<String, Box<dyn E
             }
             Action::Undrain { pod } => writeln!(text, "undrain   {pod}")?,
         }
+    }
+    for it in &plan.warnings {
+        writeln!(text, "warning   {} ({})", it.message, it.reason)?;
     }
     for it in &plan.conditions {
         let mark = if it.holds { "yes" } else { "no" };
@@ -115,7 +156,7 @@ mod tests {
         let (file, pods) = (folder.path().join("cluster"), folder.path().join("pods"));
         fs::write(&file, cluster).unwrap();
         fs::write(&pods, load.unwrap_or_default()).unwrap();
-        plan(&file, load.map(|_| pods.as_path())).unwrap()
+        plan(&file, load.map(|_| pods.as_path()), None).unwrap()
     }
 
     #[test]
@@ -137,6 +178,53 @@ mod tests {
         assert!(text.contains("serves    every revision\n"), "{text}");
         assert!(
             text.contains("moves     about 1250: expected, if clients"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_edit_is_told_with_what_it_does_to_clients() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+        let pods = folder.path().join("pods");
+        fs::write(&before, EXAMPLE).unwrap();
+        let load = r#"{"pods": [
+            {"name": "a", "state": "Ready", "load": {"sessions": 50}},
+            {"name": "b", "state": "Ready", "load": {"sessions": 50}}
+        ]}"#;
+        fs::write(&pods, load).unwrap();
+        for (old, new, told) in [
+            ("type: Redis", "type: Redis", "changes nothing for clients"),
+            (
+                "messagesPerSecond: 50",
+                "messagesPerSecond: 51",
+                "no client moves",
+            ),
+            (
+                "spec:\n  cap",
+                "spec:\n  image: gateway:2\n  cap",
+                "needs new pods; 100 clients move, each once",
+            ),
+            (
+                "  drain:\n",
+                "  image: gateway:2\n  rollout: {surge: 1}\n  drain:\n",
+                "about 125 moves",
+            ),
+        ] {
+            assert!(EXAMPLE.contains(old), "{old}");
+            fs::write(&after, EXAMPLE.replacen(old, new, 1)).unwrap();
+            let text = plan(&after, Some(&pods), Some(&before)).unwrap();
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("change "))
+                .unwrap();
+            assert!(line.contains(told), "{line}");
+        }
+        let edit = EXAMPLE.replace("deadlineSeconds: 10", "deadlineSeconds: 900");
+        fs::write(&after, edit).unwrap();
+        let text = plan(&after, None, None).unwrap();
+        assert!(
+            text.contains("warning   a pod may take 907 s to drain"),
             "{text}"
         );
     }

@@ -257,3 +257,31 @@ fn pod_spec_schema(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-preserve-unknown-fields": true,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_gateway_asks_of_a_processor_is_read_as_kubernetes_does() {
+        for (resources, expected) in [
+            (json!({}), None),
+            (json!({"requests": {"cpu": "250m"}}), Some(250)),
+            (json!({"requests": {"cpu": 2}}), Some(2_000)),
+            (
+                json!({"requests": {"cpu": "0.5"}, "limits": {"cpu": "4"}}),
+                Some(500),
+            ),
+            (json!({"limits": {"cpu": "1.0001"}}), Some(1_001)),
+            (json!({"requests": {"cpu": "much", "memory": "1Gi"}}), None),
+            (json!({"requests": {"cpu": "-1"}}), None),
+        ] {
+            let containers = json!([{"name": "app"}, {"name": "gateway", "resources": resources}]);
+            let template = PodTemplate {
+                spec: Map::from_iter([("containers".into(), containers)]),
+                ..PodTemplate::default()
+            };
+            assert_eq!(template.gateway_millicores(), expected, "{resources}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use super::names;
 use super::pass::Pass;
 use crate::api::WseClusterStatus;
-use crate::plan::{Change, ConditionType, Plan};
+use crate::plan::{Change, ConditionType, Plan, Warning};
 
 /// Longest note that the API server takes, in bytes.
 const NOTE_BYTES: usize = 1_024;
@@ -48,6 +48,10 @@ impl News {
             "Plan",
             format!("generation {generation} {change}"),
         )
+    }
+
+    pub(super) fn surprise(warning: &Warning) -> Self {
+        Self::warning(warning.reason, "Plan", warning.message.clone())
     }
 
     pub(super) fn overridden(fields: &[String]) -> Self {

@@ -99,10 +99,8 @@ impl Pass<'_> {
         };
         let (plan, next) = plan(&subject, &observation, &memory.plan, SystemTime::now());
         memory.plan = next;
-        if let Some(generation) = edited(root, &before)
-            && !root.paused()
-        {
-            self.publish(&News::change(generation, plan.change)).await;
+        if !root.paused() {
+            self.announce(&before, &plan).await;
         }
         let mut refusal = None;
         if !root.paused() {
@@ -123,6 +121,20 @@ impl Pass<'_> {
             None => plan.wake_after,
         };
         Ok((wake_after, refusal))
+    }
+
+    /// Says what an edit does before it is done, and what of it may surprise people.
+    async fn announce(&self, before: &WseClusterStatus, plan: &Plan) {
+        let (seen, generation) = (before.observed_generation, self.root.meta().generation);
+        if seen == generation {
+            return;
+        }
+        if let (Some(_), Some(generation)) = (seen, generation) {
+            self.publish(&News::change(generation, plan.change)).await;
+        }
+        for warning in &plan.warnings {
+            self.publish(&News::surprise(warning)).await;
+        }
     }
 
     /// Makes it so. What is refused does not stop the rest; the first refusal is given back.
@@ -169,15 +181,6 @@ impl Pass<'_> {
         memory.overridden = overridden;
         refused.map_or(Ok(()), Err)
     }
-}
-
-/// The spec's generation, if it was edited since it was last looked at.
-fn edited(root: &Root, before: &WseClusterStatus) -> Option<i64> {
-    let generation = root.meta().generation?;
-    before
-        .observed_generation
-        .filter(|seen| *seen < generation)?;
-    Some(generation)
 }
 
 /// The specification, if it can be acted on.

@@ -41,6 +41,32 @@ impl fmt::Display for Change {
     }
 }
 
+/// What may surprise a person.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Warning {
+    /// One word for machines.
+    pub reason: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// How long a cluster autoscaler waits for a pod that it evicts, by default
+/// (`max-graceful-termination-sec`).
+const PATIENCE_SECONDS: u32 = 600;
+
+/// Of a configuration.
+pub(super) fn warnings(config: &Config) -> Vec<Warning> {
+    let drain = &config.drain;
+    let seconds = drain.wait_seconds + drain.deadline_seconds;
+    let long = (seconds > PATIENCE_SECONDS).then(|| Warning {
+        reason: "LongDrain",
+        message: format!(
+            "a pod may take {seconds} s to drain: cluster autoscalers wait {PATIENCE_SECONDS} s by default before they cut it off; shorten `drain.deadlineSeconds`, or raise `drain.reconnectsPerSecond`"
+        ),
+    });
+    long.into_iter().collect()
+}
+
 pub(super) fn of(observation: &Observation, fleet: &Fleet, config: &Config) -> Change {
     let told = observation.config.as_ref();
     match fleet.progress {
@@ -50,5 +76,23 @@ pub(super) fn of(observation: &Observation, fleet: &Fleet, config: &Config) -> C
         },
         _ if told.is_some_and(|told| *told != configuration::digest(config)) => Change::Reload,
         _ => Change::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_that_outlasts_a_cluster_autoscaler_is_warned_of() {
+        let mut config = Config::default();
+        (config.drain.wait_seconds, config.drain.deadline_seconds) = (7, 593);
+        assert_eq!(warnings(&config), []);
+        config.drain.deadline_seconds = 594;
+        let [warning] = warnings(&config).try_into().unwrap();
+        assert!(
+            warning.message.starts_with("a pod may take 601 s"),
+            "{warning:?}"
+        );
     }
 }

@@ -142,9 +142,12 @@ fn scaling_active(size: &Size, choice: &Choice) -> Condition {
         Reason::Headroom => {
             format!("{asked} pods can lose one and still carry all connections")
         }
-        Reason::Load(dimension) => format!("{} ask for {asked} pods", dimension.name()),
+        Reason::Load(dimension) => format!(
+            "the load asks for {asked} pods, by its {}",
+            dimension.name()
+        ),
         Reason::Worst(dimension) => format!(
-            "one pod is nearly full of what it has for {}: {asked} pods",
+            "one pod is nearly full by its {}, which asks for {asked} pods",
             dimension.name()
         ),
     };

@@ -29,7 +29,7 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
         version: config::VERSION,
         cluster: subject.cluster.to_owned(),
         node: String::new(),
-        reactors: 0,
+        reactors: reactors(spec, tier),
         log: spec.log.clone(),
         listen: config::Listen {
             backlog: figures.backlog,
@@ -53,6 +53,18 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
         drain: drain(&spec.drain, most),
         limits,
     }
+}
+
+/// As many event loops as processors were asked for. More would not carry more where others use the
+/// rest, and each has its own bounds of memory.
+fn reactors(spec: &api::WseClusterSpec, tier: Tier) -> u16 {
+    u16::try_from(millicores(spec, tier).div_ceil(1_000)).unwrap_or(u16::MAX)
+}
+
+/// What a pod asks of a processor, in thousandths.
+pub(super) fn millicores(spec: &api::WseClusterSpec, tier: Tier) -> u32 {
+    let theirs = spec.pod_template.gateway_millicores();
+    theirs.unwrap_or_else(|| tier.figures().cpu_millicores)
 }
 
 /// A full pod, too, empties no faster than the fleet may be asked to reconnect.

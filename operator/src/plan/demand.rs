@@ -2,7 +2,7 @@
 
 use wse_sidecar::config::Config;
 
-use super::{Load, Observation, Pod, PodState};
+use super::{Load, Observation, Pod, PodState, configuration};
 use crate::api::WseClusterSpec;
 use crate::tier::{BYTES_PER_POD, MESSAGES_PER_MILLICORE, Tier};
 
@@ -17,14 +17,14 @@ pub(super) enum Dimension {
 }
 
 impl Dimension {
-    /// In a sentence that begins with it.
+    /// In a sentence.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
             Self::Connections => "connections",
             Self::Memory => "memory",
             Self::Messages => "messages",
-            Self::Processor => "the processor",
+            Self::Processor => "processor time",
         }
     }
 }
@@ -48,7 +48,6 @@ pub(super) fn of(
     config: &Config,
     observation: &Observation,
 ) -> Vec<Demand> {
-    let figures = tier.figures();
     let loads: Vec<&Load> = observation.pods.iter().filter_map(Pod::known).collect();
     let demand = |dimension, capacity: u64, used: fn(&Load) -> u64| {
         let used = || loads.iter().map(|load| used(load));
@@ -59,11 +58,7 @@ pub(super) fn of(
             capacity: capacity.max(1),
         }
     };
-    let cpu = u64::from(
-        spec.pod_template
-            .gateway_millicores()
-            .unwrap_or(figures.cpu_millicores),
-    );
+    let cpu = u64::from(configuration::millicores(spec, tier));
     let mut all = vec![
         demand(
             Dimension::Connections,

@@ -24,6 +24,9 @@ impl History {
         up: Duration,
         down: Duration,
     ) -> (u32, u32) {
+        if up.is_zero() {
+            self.lowest.clear();
+        }
         push(&mut self.lowest, now, replicas, |old, new| old >= new);
         push(&mut self.highest, now, replicas, |old, new| old <= new);
         forget(&mut self.lowest, now, up);

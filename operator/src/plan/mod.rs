@@ -34,7 +34,7 @@ use wse_sidecar::config::Config;
 use crate::api::{TierChoice, WseClusterSpec};
 use crate::tier::{self, Tier};
 
-pub use self::change::Change;
+pub use self::change::{Change, Warning};
 pub use self::conditions::{Condition, ConditionType};
 pub use self::configuration::digest;
 pub use self::memory::Memory;
@@ -183,6 +183,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What to tell people.
     pub conditions: Vec<Condition>,
+    /// What may surprise people, told once for each edit.
+    pub warnings: Vec<Warning>,
     /// When to look again, at the latest.
     pub wake_after: Duration,
 }
@@ -273,9 +275,10 @@ pub fn plan(
         serves: fleet.serves,
         image,
         moves: fleet.moves,
-        config,
         actions: fleet.actions,
         conditions,
+        warnings: change::warnings(&config),
+        config,
         wake_after: fleet.wake_after,
     };
     (plan, memory)

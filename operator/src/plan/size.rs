@@ -175,10 +175,12 @@ fn ask(basis: Basis<'_>, rules: &Autoscale, bounds: Bounds, current: Option<u32>
     // A new pod takes the clients that come next, and rebalancing brings it others. One is enough:
     // the mean says that there is room.
     let full = |demand: &&Demand| demand.worst * 100 > demand.capacity * WORST_PERCENT;
-    if let Some(demand) = demands.iter().find(full) {
-        let mean = asked.iter().map(|(replicas, _)| *replicas).max();
-        let one_more = mean.unwrap_or_default().max(bounds.least) + 1;
-        more(one_more, Reason::Worst(demand.dimension));
+    let mean = asked.iter().map(|(replicas, _)| *replicas).max();
+    let mean = mean.unwrap_or_default().max(bounds.least);
+    if let Some(demand) = demands.iter().find(full)
+        && current.is_some_and(|current| mean <= current)
+    {
+        more(mean + 1, Reason::Worst(demand.dimension));
     }
     most
 }
@@ -221,8 +223,14 @@ fn steady(
         seconds(up.stabilization_window_seconds),
         seconds(down.stabilization_window_seconds),
     );
-    history.begin(now, current);
-    let (lowest, highest) = history.note(now, wanted, up_window, down_window);
+    if !up_window.is_zero() {
+        history.begin(now, current);
+    }
+    let (silent, all) = demand::silent(basis.observation);
+    let unknown = silent > 0 || all == 0;
+    // What is not known may have been as much as there is room for.
+    let noted = if unknown { wanted.max(current) } else { wanted };
+    let (lowest, highest) = history.note(now, noted, up_window, down_window);
     if wanted > current {
         let period = seconds(up.period_seconds);
         let grown = history.grown(now, period);
@@ -240,8 +248,7 @@ fn steady(
     if wanted == current {
         return (current, false, None);
     }
-    let (silent, all) = demand::silent(basis.observation);
-    if silent > 0 || all == 0 {
+    if unknown {
         return (current, false, Some(Hold::Silent { silent, all }));
     }
     if basis.age < down_window {

@@ -61,6 +61,10 @@ pub(super) fn container(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }));
+    ours.insert(
+        "resources".into(),
+        resources(subject, theirs.remove("resources")),
+    );
     // One after another, so that theirs cannot mix a second kind of check into one of ours.
     for (name, probe) in probes() {
         if theirs.remove(name).is_some_and(|their| their != probe) {
@@ -70,6 +74,29 @@ pub(super) fn container(
     }
     merge::under(&mut ours, &theirs, path, overridden);
     Ok(Value::Object(ours))
+}
+
+/// Theirs, and the tier's where theirs says nothing of a resource: half of one from each side may be
+/// more at least than at most.
+fn resources(subject: Subject<'_>, theirs: Option<Value>) -> Value {
+    let asked = subject.plan.resources;
+    let mut merged = theirs.unwrap_or_else(|| json!({}));
+    let says = |name: &str| {
+        ["limits", "requests"]
+            .iter()
+            .any(|kind| !merged[kind][name].is_null())
+    };
+    let (cpu, memory) = (!says("cpu"), !says("memory"));
+    let bytes = asked.memory_bytes.to_string();
+    let mut set = |kind: &str, name: &str, value: String| merged[kind][name] = value.into();
+    if cpu {
+        set("requests", "cpu", format!("{}m", asked.cpu_millicores));
+    }
+    if memory {
+        set("requests", "memory", bytes.clone());
+        set("limits", "memory", bytes);
+    }
+    merged
 }
 
 /// What the pod must have for the mounts.

@@ -1,6 +1,7 @@
 //! Scenarios against an API server that writes down every call.
 
 mod later;
+mod scaling;
 mod server;
 mod world;
 

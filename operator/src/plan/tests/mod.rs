@@ -1,9 +1,11 @@
 //! Tables of single passes, and properties over simulated fleets.
 
+mod balance;
 mod passes;
 mod revisions;
 mod rollouts;
 mod simulated;
+mod sizes;
 mod world;
 
 use std::path::Path;
