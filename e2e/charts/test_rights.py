@@ -54,7 +54,7 @@ def arguments(objects):
     "resource, wanted",
     [
         ("wseclusters", "get list watch"),
-        ("wseclusters/status", "patch update"),
+        ("wseclusters/status", "patch"),
         ("wseclusters/finalizers", "update"),
         ("replicasets", "get list watch create patch delete"),
         ("pods", "get list watch patch"),

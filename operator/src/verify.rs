@@ -21,6 +21,9 @@ use crate::random;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long removing the fleet may take when the rest took all the time there was.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// What to verify.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -45,26 +48,27 @@ pub async fn verify(options: &Options) -> Result<String, String> {
     let fleets: Api<WseCluster> = Api::namespaced(client.clone(), &options.namespace);
     let fleet = fleet()?;
     let name = fleet.name_any();
-    let made = fleets.create(&PostParams::default(), &fleet).await;
-    let made = made.map_err(|error| {
-        format!(
-            "cannot make WseCluster {}/{name}: {error}",
-            options.namespace
-        )
-    })?;
+    let place = format!("{}/{name}", options.namespace);
+    let params = PostParams::default();
+    let made = by(end, fleets.create(&params, &fleet)).await;
+    let made = made.map_err(|error| format!("cannot make WseCluster {place}: {error}"))?;
     let seen = follow(&client, &fleets, &made, end).await;
-    let removed = fleets.delete(&name, &DeleteParams::background()).await;
+    let params = DeleteParams::background();
+    let end = end.max(Instant::now() + FAREWELL);
+    let removed = by(end, fleets.delete(&name, &params)).await;
     seen?;
-    removed.map_err(|error| {
-        format!(
-            "cannot remove WseCluster {}/{name}: {error}",
-            options.namespace
-        )
-    })?;
+    removed.map_err(|error| format!("cannot remove WseCluster {place}: {error}"))?;
     Ok(format!(
-        "the operator is ready, and WseCluster {}/{name} became Ready and was removed",
-        options.namespace
+        "the operator is ready, and WseCluster {place} became Ready and was removed"
     ))
+}
+
+/// What a call gives, if it answers in time.
+async fn by<T>(end: Instant, call: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    match timeout_at(end, call).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err("the API server does not answer".into()),
+    }
 }
 
 async fn ready(service: &str, end: Instant) -> Result<(), String> {
@@ -108,7 +112,8 @@ async fn follow(
     .map_err(|error| error.to_string())?;
     // It goes when the fleet goes.
     secret.metadata.owner_references = made.controller_owner_ref(&()).map(|owner| vec![owner]);
-    let created = secrets.create(&PostParams::default(), &secret).await;
+    let params = PostParams::default();
+    let created = by(end, secrets.create(&params, &secret)).await;
     created.map_err(|error| format!("cannot make Secret {namespace}/{name}: {error}"))?;
 
     let mut seen = "it has no status".to_owned();

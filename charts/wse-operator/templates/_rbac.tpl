@@ -6,7 +6,7 @@ goes with the cluster, by owner references, so it deletes only ReplicaSets. */}}
   verbs: [get, list, watch]
 - apiGroups: [wse.dev]
   resources: [wseclusters/status]
-  verbs: [patch, update]
+  verbs: [patch]
 # Where OwnerReferencesPermissionEnforcement is on, as on OpenShift, an owner reference that blocks deletion takes this.
 - apiGroups: [wse.dev]
   resources: [wseclusters/finalizers]

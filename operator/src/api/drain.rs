@@ -22,7 +22,8 @@ pub struct Drain {
     #[schemars(range(max = 3_600))]
     pub window_seconds: u32,
     /// Sessions that are still there this many seconds after the window began are closed at once.
-    /// Cluster autoscalers wait ten minutes by default.
+    /// Cluster autoscalers wait ten minutes by default. Kubernetes gives a pod that it ends as long as
+    /// when the pod was made: where pods are evicted or deleted, a longer one protects only new ones.
     #[serde(default = "Drain::deadline_seconds")]
     #[schemars(range(max = 3_600))]
     pub deadline_seconds: u32,

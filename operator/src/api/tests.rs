@@ -1,10 +1,10 @@
 //! The rules of the CRD, one broken at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{WseCluster, check, check_change};
+use super::{Problem, WseCluster, check, check_change, crd};
 
 fn valid() -> Value {
     json!({
@@ -113,54 +113,54 @@ fn many(count: usize) -> BTreeMap<String, String> {
 }
 
 /// Changes of the valid cluster, and the field and words of the one problem that they make.
-type Case<'a> = (&'a [(&'a str, Value)], &'a str, &'a str);
+type Case = (Vec<Change>, &'static str, &'static str);
+type Change = (&'static str, Value);
 
-#[test]
-fn each_rule_says_where_and_what_to_do() {
+fn cases() -> Vec<Case> {
     let key = json!({"algorithm": "HS256", "secretKeyRef": {"name": "Chat JWT", "key": "secret"}});
-    let cases: &[Case<'_>] = &[
+    vec![
         (
-            &[("/metadata/name", json!("a".repeat(41)))],
+            vec![("/metadata/name", json!("a".repeat(41)))],
             "",
             "at most 40 characters",
         ),
         (
-            &[("/spec/backplane", json!({"type": "Memory"}))],
+            vec![("/spec/backplane", json!({"type": "Memory"}))],
             "spec",
             "set `backplane.type: Redis`",
         ),
         (
-            &[("/spec/capacity", json!({}))],
+            vec![("/spec/capacity", json!({}))],
             "spec.capacity",
             "`expectedConnections` must be set",
         ),
         (
-            &[("/spec/capacity/expectedConnections", json!(0))],
+            vec![("/spec/capacity/expectedConnections", json!(0))],
             "spec.capacity.expectedConnections",
             "at least 1",
         ),
         (
-            &[("/spec/scaling/replicas", json!(0))],
+            vec![("/spec/scaling/replicas", json!(0))],
             "spec.scaling.replicas",
             "at least 1",
         ),
         (
-            &[("/spec/scaling/replicas", json!(1_001))],
+            vec![("/spec/scaling/replicas", json!(1_001))],
             "spec.scaling.replicas",
             "at most 1000",
         ),
         (
-            &[("/spec/scaling", json!({"mode": "External"}))],
+            vec![("/spec/scaling", json!({"mode": "External"}))],
             "spec.scaling",
             "must be set in the modes",
         ),
         (
-            &[autoscaled(2, 4), ("/spec/scaling/replicas", json!(3))],
+            vec![autoscaled(2, 4), ("/spec/scaling/replicas", json!(3))],
             "spec.scaling",
             "`mode: External` for `kubectl scale`",
         ),
         (
-            &[(
+            vec![(
                 "/spec/scaling",
                 json!({"mode": "Autoscale", "minReplicas": 2}),
             )],
@@ -168,27 +168,27 @@ fn each_rule_says_where_and_what_to_do() {
             "`minReplicas` and `maxReplicas` must be set",
         ),
         (
-            &[autoscaled(5, 4)],
+            vec![autoscaled(5, 4)],
             "spec.scaling",
             "less than or equal to `maxReplicas`",
         ),
         (
-            &[("/spec/scaling/maxReplicas", json!(4))],
+            vec![("/spec/scaling/maxReplicas", json!(4))],
             "spec.scaling",
             "are for the mode `Autoscale`",
         ),
         (
-            &[("/spec/backplane", json!({})), autoscaled(1, 2)],
+            vec![("/spec/backplane", json!({})), autoscaled(1, 2)],
             "spec",
             "one pod's alone",
         ),
         (
-            &[("/spec/drain", json!({"reconnectsPerSecond": 0}))],
+            vec![("/spec/drain", json!({"reconnectsPerSecond": 0}))],
             "spec.drain.reconnectsPerSecond",
             "at least 1",
         ),
         (
-            &[(
+            vec![(
                 "/spec/kernel",
                 json!({"sysctls": [{"name": "net/core/somaxconn", "value": "1"}]}),
             )],
@@ -196,32 +196,32 @@ fn each_rule_says_where_and_what_to_do() {
             "with dots",
         ),
         (
-            &[("/spec/drain", json!({"windowSeconds": 61}))],
+            vec![("/spec/drain", json!({"windowSeconds": 61}))],
             "spec.drain",
             "less than or equal to `deadlineSeconds`",
         ),
         (
-            &[("/spec/auth/mode", json!("None"))],
+            vec![("/spec/auth/mode", json!("None"))],
             "spec.auth",
             "set `allowAnonymous: true`",
         ),
         (
-            &[("/spec/auth/keys", json!([]))],
+            vec![("/spec/auth/keys", json!([]))],
             "spec.auth",
             "give `keys`, or `jwks`",
         ),
         (
-            &[("/spec/auth/keys", json!([key]))],
+            vec![("/spec/auth/keys", json!([key]))],
             "spec.auth.keys[0].secretKeyRef.name",
             "must match",
         ),
         (
-            &[("/spec/auth/jwks", json!({}))],
+            vec![("/spec/auth/jwks", json!({}))],
             "spec.auth.jwks",
             "exactly one of",
         ),
         (
-            &[(
+            vec![(
                 "/spec/auth/allowedOrigins",
                 json!(["*", "https://a.example"]),
             )],
@@ -229,12 +229,12 @@ fn each_rule_says_where_and_what_to_do() {
             "must stand alone",
         ),
         (
-            &[("/spec/backplane/redis", Value::Null)],
+            vec![("/spec/backplane/redis", Value::Null)],
             "spec.backplane",
             "must be given when",
         ),
         (
-            &[
+            vec![
                 ("/spec/backplane/type", json!("Memory")),
                 ("/spec/scaling/replicas", json!(1)),
             ],
@@ -242,116 +242,116 @@ fn each_rule_says_where_and_what_to_do() {
             "left out otherwise",
         ),
         (
-            &[("/spec/backplane/redis/url", Value::Null)],
+            vec![("/spec/backplane/redis/url", Value::Null)],
             "spec.backplane.redis",
             "exactly one of",
         ),
         (
-            &[("/spec/backplane/redis/url", json!("http://redis"))],
+            vec![("/spec/backplane/redis/url", json!("http://redis"))],
             "spec.backplane.redis.url",
             "must begin with",
         ),
         (
-            &[("/spec/backplane/redis/partitions", json!(0))],
+            vec![("/spec/backplane/redis/partitions", json!(0))],
             "spec.backplane.redis.partitions",
             "at least 1",
         ),
         (
-            &[("/metadata/name", json!("1chat"))],
+            vec![("/metadata/name", json!("1chat"))],
             "",
             "must begin with a letter",
         ),
         (
-            &[("/metadata/name", json!("chat.prod"))],
+            vec![("/metadata/name", json!("chat.prod"))],
             "",
             "must begin with a letter",
         ),
         (
-            &[("/spec/rollout", json!({"surge": 0}))],
+            vec![("/spec/rollout", json!({"surge": 0}))],
             "spec.rollout.surge",
             "at least 1",
         ),
         (
-            &[("/spec/rollout", json!({"surge": "0%"}))],
+            vec![("/spec/rollout", json!({"surge": "0%"}))],
             "spec.rollout.surge",
             "at least 1",
         ),
         (
-            &[("/spec/rollout", json!({"surge": "all"}))],
+            vec![("/spec/rollout", json!({"surge": "all"}))],
             "spec.rollout.surge",
             "such as `100%`",
         ),
         (
-            &[("/spec/disruption", json!({"maxUnavailable": 0}))],
+            vec![("/spec/disruption", json!({"maxUnavailable": 0}))],
             "spec.disruption.maxUnavailable",
             "at least 1",
         ),
         (
-            &[("/spec/service", json!({"nodePort": 30_080}))],
+            vec![("/spec/service", json!({"nodePort": 30_080}))],
             "spec.service",
             "`nodePort` needs `type: NodePort`",
         ),
         (
-            &[("/spec/service", json!({"externalTrafficPolicy": "Local"}))],
+            vec![("/spec/service", json!({"externalTrafficPolicy": "Local"}))],
             "spec.service",
             "`externalTrafficPolicy: Local` needs",
         ),
         (
-            &[("/spec/service", json!({"port": 0}))],
+            vec![("/spec/service", json!({"port": 0}))],
             "spec.service.port",
             "at least 1",
         ),
         (
-            &[("/spec/service", json!({"annotations": many(65)}))],
+            vec![("/spec/service", json!({"annotations": many(65)}))],
             "spec.service.annotations",
             "at most 64 entries",
         ),
         (
-            &[("/spec/topics", json!([{"pattern": "a".repeat(256)}]))],
+            vec![("/spec/topics", json!([{"pattern": "a".repeat(256)}]))],
             "spec.topics[0].pattern",
             "at most 255 characters",
         ),
         (
-            &[("/spec/api/allowFrom", json!(vec![json!({}); 65]))],
+            vec![("/spec/api/allowFrom", json!(vec![json!({}); 65]))],
             "spec.api.allowFrom",
             "at most 64 entries",
         ),
         (
-            &[pods(json!({"hostNetwork": true}))],
+            vec![pods(json!({"hostNetwork": true}))],
             "spec.podTemplate.spec",
             "fight for the same ports",
         ),
         (
-            &[pods(json!({"restartPolicy": "Never"}))],
+            vec![pods(json!({"restartPolicy": "Never"}))],
             "spec.podTemplate.spec",
             "or be `Always`",
         ),
         (
-            &[pods(json!({"terminationGracePeriodSeconds": 30}))],
+            vec![pods(json!({"terminationGracePeriodSeconds": 30}))],
             "spec.podTemplate.spec",
             "set `spec.drain.deadlineSeconds`",
         ),
         (
-            &[pods(json!({"containers": [{"name": "app"}]}))],
+            vec![pods(json!({"containers": [{"name": "app"}]}))],
             "spec.podTemplate.spec",
             "needs an `image`",
         ),
         (
-            &[pods(
+            vec![pods(
                 json!({"containers": [{"name": "gateway", "image": "other:1"}]}),
             )],
             "spec.podTemplate.spec",
             "set `spec.image`",
         ),
         (
-            &[pods(
+            vec![pods(
                 json!({"initContainers": [{"name": "gateway", "image": "a:1"}]}),
             )],
             "spec.podTemplate.spec",
             "must differ",
         ),
         (
-            &[pods(json!({
+            vec![pods(json!({
                 "containers": [{"name": "app", "image": "a:1"}],
                 "initContainers": [{"name": "app", "image": "a:1"}],
             }))],
@@ -359,50 +359,88 @@ fn each_rule_says_where_and_what_to_do() {
             "must differ",
         ),
         (
-            &[pods(
+            vec![pods(
                 json!({"containers": vec![json!({"name": "app", "image": "a:1"}); 17]}),
             )],
             "spec.podTemplate.spec.containers",
             "at most 16 entries",
         ),
         (
-            &[of_pods(json!({"labels": {"wse.dev/revision": "1"}}))],
+            vec![of_pods(json!({"labels": {"wse.dev/revision": "1"}}))],
             "spec.podTemplate.metadata.labels",
             "are the operator's",
         ),
         (
-            &[of_pods(
+            vec![of_pods(
                 json!({"labels": {"app.kubernetes.io/name": "chat"}}),
             )],
             "spec.podTemplate.metadata.labels",
             "are the operator's",
         ),
         (
-            &[of_pods(json!({"annotations": {"wse.dev/draining": ""}}))],
+            vec![of_pods(json!({"annotations": {"wse.dev/draining": ""}}))],
             "spec.podTemplate.metadata.annotations",
             "are the operator's",
         ),
         (
-            &[("/spec/api/keys", json!([]))],
+            vec![("/spec/api/keys", json!([]))],
             "spec.api.keys",
             "at least 1 entries",
         ),
-    ];
-    for (changes, field, told) in cases {
-        let problems = check(&cluster(changes));
+    ]
+}
+
+#[test]
+fn each_rule_says_where_and_what_to_do() {
+    for (changes, field, told) in cases() {
+        let problems = check(&cluster(&changes));
         let [problem] = problems.as_slice() else {
             panic!("{changes:?}: {problems:?}");
         };
-        assert_eq!(problem.field, *field, "{problem}");
+        assert_eq!(problem.field, field, "{problem}");
         assert!(problem.message.contains(told), "{problem}");
     }
 }
 
+/// The sentences of all rules in a schema.
+fn sentences(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Array(items) => items.iter().for_each(|item| sentences(item, found)),
+        Value::Object(members) => {
+            let rules = members.get("x-kubernetes-validations");
+            for rule in rules.and_then(Value::as_array).into_iter().flatten() {
+                let sentence = rule["message"].as_str();
+                found.insert(sentence.expect("every rule has a sentence").to_owned());
+            }
+            members.values().for_each(|it| sentences(it, found));
+        }
+        _ => {}
+    }
+}
+
 #[test]
-fn partitions_stay_what_they_were() {
+fn every_sentence_of_the_definition_is_told_by_a_case() {
+    let mut rules = BTreeSet::new();
+    sentences(&serde_json::to_value(crd()).unwrap(), &mut rules);
+    let mut told = BTreeSet::new();
+    for (changes, ..) in cases() {
+        told.extend(check(&cluster(&changes)).into_iter().map(|it| it.message));
+    }
+    told.extend(other_partitions().into_iter().map(|it| it.message));
+    let untold: Vec<&String> = rules.difference(&told).collect();
+    assert!(untold.is_empty(), "{untold:#?}");
+    assert!(rules.len() >= 20, "the rules were found");
+}
+
+fn other_partitions() -> Vec<Problem> {
     let changed = cluster(&[("/spec/backplane/redis/partitions", json!(32))]);
     assert_eq!(check(&changed), []);
-    let problems = check_change(&cluster(&[]), &changed);
+    check_change(&cluster(&[]), &changed)
+}
+
+#[test]
+fn partitions_stay_what_they_were() {
+    let problems = other_partitions();
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].field, "spec.backplane.redis.partitions");
     assert!(problems[0].message.contains("make a new WseCluster"));

@@ -165,7 +165,9 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<PodMetadata>,
     /// A PodSpec, passed through. A container named `gateway` adds to the gateway's own, such as
-    /// `resources` or `env`; every other container starts before the gateway and outlives its drain.
+    /// `resources` or `env`; every other container starts before the gateway and outlives its drain. So
+    /// an application that ends when it cannot reach the gateway keeps the gateway from ever starting,
+    /// unless it waits and tries again by itself.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "pod_spec_schema")]
     #[x_kube(

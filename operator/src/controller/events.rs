@@ -137,7 +137,8 @@ pub(super) fn between(
     let revision = |status: &WseClusterStatus| status.revision.clone().unwrap_or_default();
     let (from, to) = (revision(old), revision(new));
     match plan {
-        Some(plan) if rolls && from != to => {
+        // Also one that an earlier pass began and could not tell of.
+        Some(plan) if rolls && (from != to || !rolled) => {
             let moves = plan.moves;
             let note =
                 format!("revision {to} replaces {from}; about {moves} client moves are expected");
@@ -149,20 +150,22 @@ pub(super) fn between(
         }
         _ => {}
     }
+    let reachable = ConditionType::BackplaneReachable.name();
     let away = |status: &WseClusterStatus| {
-        condition(status, ConditionType::BackplaneReachable.name())
-            .is_some_and(|it| it.reason == "RedisAway")
+        condition(status, reachable).is_some_and(|it| it.reason == "RedisAway")
     };
+    // Where no pod answers nothing is known, not even that it is back.
+    let back = condition(new, reachable).is_some_and(|it| it.status == "True");
     match (away(old), away(new)) {
         (false, true) => news.push(News::warning(
             "BackplaneAway",
             "Observe",
-            message(new, ConditionType::BackplaneReachable.name()),
+            message(new, reachable),
         )),
-        (true, false) => news.push(News::normal(
+        (true, false) if back => news.push(News::normal(
             "BackplaneBack",
             "Observe",
-            message(new, ConditionType::BackplaneReachable.name()),
+            message(new, reachable),
         )),
         _ => {}
     }
@@ -205,4 +208,38 @@ fn condition<'a>(
     type_: &str,
 ) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
     status.conditions.iter().find(|it| it.type_ == type_)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn status(conditions: &[(&str, &str, &str)]) -> WseClusterStatus {
+        let one = |(kind, status, reason): &(&str, &str, &str)| {
+            json!({
+                "type": kind, "status": status, "reason": reason, "message": reason,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        let conditions: Vec<Value> = conditions.iter().map(one).collect();
+        serde_json::from_value(json!({"conditions": conditions})).unwrap()
+    }
+
+    fn reasons(from: &(&str, &str, &str), to: &(&str, &str, &str)) -> Vec<&'static str> {
+        let news = between("chat", &status(&[*from]), &status(&[*to]), None);
+        news.iter().map(|it| it.reason).collect()
+    }
+
+    #[test]
+    fn only_pods_that_say_so_bring_the_backplane_back() {
+        let away = ("BackplaneReachable", "False", "RedisAway");
+        let unknown = ("BackplaneReachable", "False", "Unknown");
+        let connected = ("BackplaneReachable", "True", "Connected");
+        assert_eq!(reasons(&connected, &away), ["BackplaneAway"]);
+        assert_eq!(reasons(&away, &connected), ["BackplaneBack"]);
+        assert_eq!(reasons(&away, &unknown), [""; 0]);
+        assert_eq!(reasons(&away, &away), [""; 0]);
+    }
 }

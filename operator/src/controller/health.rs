@@ -2,25 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::Resource;
 use kube::runtime::watcher;
 
 use super::error::words;
 
+/// A watch that broke and opens again says so only when something changes, which may take days. One
+/// that cannot be opened is tried again, and fails again, within this time: kube's longest pause and
+/// its time to connect are 30 s each.
+const TRIED_AGAIN: Duration = Duration::from_secs(90);
+
 /// The state of every watch. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Health(Arc<Mutex<BTreeMap<String, State>>>);
 
 /// How a watch is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum State {
-    /// It has not seen its objects yet.
-    Starts,
-    /// It follows.
-    Follows,
-    /// It was refused, or the API server is away.
-    Broken(String),
+#[derive(Debug, Default)]
+struct State {
+    /// It has seen its objects.
+    listed: bool,
+    /// Why it was refused, or what was heard of the API server that is away; and when.
+    broken: Option<(String, Instant)>,
+}
+
+impl State {
+    fn problem(&self, now: Instant) -> Option<&str> {
+        match &self.broken {
+            Some((_, since)) if self.listed && now.duration_since(*since) > TRIED_AGAIN => None,
+            Some((why, _)) => Some(why),
+            None if self.listed => None,
+            None => Some("not listed yet"),
+        }
+    }
 }
 
 /// One watch's own entry.
@@ -42,17 +57,16 @@ impl Health {
             health: self.clone(),
             name: format!("{} in {place}", K::plural(kind)),
         };
-        watch.become_(State::Starts);
+        watch.with(|_| ());
         watch
     }
 
     /// What is not well, in words. Nothing: all is.
-    pub(super) fn problems(&self) -> Vec<String> {
+    pub(super) fn problems(&self, now: Instant) -> Vec<String> {
         let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let problem = |(name, state): (&String, &State)| match state {
-            State::Starts => Some(format!("{name}: not listed yet")),
-            State::Follows => None,
-            State::Broken(why) => Some(format!("{name}: {why}")),
+        let problem = |(name, state): (&String, &State)| {
+            let problem = state.problem(now)?;
+            Some(format!("{name}: {problem}"))
         };
         watches.iter().filter_map(problem).collect()
     }
@@ -63,28 +77,34 @@ impl Watch {
     pub(super) fn note<K>(&self, event: &watcher::Result<watcher::Event<K>>) {
         match event {
             Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-            Ok(_) => self.become_(State::Follows),
+            Ok(_) => self.follows(),
             // A watch that was open for too long starts again from a list, and nothing is wrong.
             Err(watcher::Error::WatchError(status)) if status.code == 410 => {}
-            Err(error) => self.become_(State::Broken(told(error))),
+            Err(error) => self.breaks(told(error), Instant::now()),
         }
     }
 
-    fn become_(&self, state: State) {
-        let mut watches = self.health.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = watches.insert(self.name.clone(), state.clone());
-        if before.as_ref() == Some(&state) {
-            return;
-        }
-        match (&state, before) {
-            (State::Broken(why), _) => {
-                tracing::error!(watch = self.name, "cannot list or watch: {why}");
-            }
-            (State::Follows, Some(State::Broken(_))) => {
+    fn follows(&self) {
+        self.with(|state| {
+            state.listed = true;
+            if state.broken.take().is_some() {
                 tracing::info!(watch = self.name, "follows again");
             }
-            _ => {}
-        }
+        });
+    }
+
+    fn breaks(&self, why: String, now: Instant) {
+        self.with(|state| {
+            if state.problem(now) != Some(&why) {
+                tracing::error!(watch = self.name, "cannot list or watch: {why}");
+            }
+            state.broken = Some((why, now));
+        });
+    }
+
+    fn with(&self, change: impl FnOnce(&mut State)) {
+        let mut watches = self.health.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(watches.entry(self.name.clone()).or_default());
     }
 }
 
@@ -105,31 +125,53 @@ mod tests {
 
     use super::*;
 
+    fn watch(health: &Health) -> Watch {
+        health.watch::<Pod>(&(), None)
+    }
+
+    fn problems(health: &Health) -> Vec<String> {
+        health.problems(Instant::now())
+    }
+
+    fn fail(watch: &Watch, code: u16, message: &str) {
+        let status = Status {
+            code,
+            ..Status::failure(message, "")
+        };
+        watch.note::<Pod>(&Err(watcher::Error::WatchError(Box::new(status))));
+    }
+
     #[test]
     fn is_well_only_while_every_watch_follows() {
         let health = Health::default();
-        let watch = health.watch::<Pod>(&(), None);
+        let watch = watch(&health);
         assert_eq!(
-            health.problems(),
+            problems(&health),
             ["pods in all namespaces: not listed yet"]
         );
-        let fails = |code, message: &str| {
-            let status = Status {
-                code,
-                ..Status::failure(message, "")
-            };
-            watch.note::<Pod>(&Err(watcher::Error::WatchError(Box::new(status))));
-        };
-        fails(403, "pods is forbidden");
+        fail(&watch, 403, "pods is forbidden");
         assert_eq!(
-            health.problems(),
+            problems(&health),
             ["pods in all namespaces: pods is forbidden"]
         );
         watch.note(&Ok(watcher::Event::<Pod>::Init));
-        assert_eq!(health.problems().len(), 1);
+        assert_eq!(problems(&health).len(), 1);
         watch.note(&Ok(watcher::Event::<Pod>::InitDone));
-        assert!(health.problems().is_empty());
-        fails(410, "too old resource version");
-        assert!(health.problems().is_empty());
+        assert!(problems(&health).is_empty());
+        fail(&watch, 410, "too old resource version");
+        assert!(problems(&health).is_empty());
+    }
+
+    #[test]
+    fn a_watch_that_opened_again_is_well_though_nothing_has_changed_since() {
+        let health = Health::default();
+        let watch = watch(&health);
+        let after = |time| health.problems(Instant::now() + time).len();
+        fail(&watch, 500, "the API server is away");
+        assert_eq!(after(2 * TRIED_AGAIN), 1, "what was never listed is not");
+        watch.note(&Ok(watcher::Event::<Pod>::InitDone));
+        fail(&watch, 500, "the API server is away");
+        assert_eq!(after(TRIED_AGAIN / 2), 1);
+        assert_eq!(after(2 * TRIED_AGAIN), 0, "it did not fail again");
     }
 }

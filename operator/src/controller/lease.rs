@@ -1,10 +1,11 @@
 //! Who acts: the one that holds the Lease. The others watch, and so know everything when it is theirs.
 
+use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::{Api, Client};
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -21,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Waits before the race is entered again when the API server did not let this process in.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// Between two tries to take or renew it. The grace has room for several.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The race for the Lease.
 pub(super) struct Lease {
@@ -28,7 +31,7 @@ pub(super) struct Lease {
     name: String,
     identity: String,
     held: watch::Receiver<bool>,
-    race: JoinHandle<Result<LeaseManager, LeaseManagerError>>,
+    race: JoinHandle<Result<(), LeaseManagerError>>,
 }
 
 impl Lease {
@@ -53,7 +56,11 @@ impl Lease {
             sleep(retry).await;
             retry = (retry * 2).min(LAST_RETRY);
         };
-        let (held, race) = manager.watch().await;
+        let (sender, held) = watch::channel(false);
+        let race = tokio::spawn(async move {
+            follow(|| manager.changed(), sender).await;
+            manager.release().await
+        });
         Self {
             api: Api::namespaced(client, namespace),
             name: name.to_owned(),
@@ -86,7 +93,7 @@ impl Lease {
     pub(super) async fn leave(self) {
         drop(self.held);
         match self.race.await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the Lease was not given back"),
             Err(error) => tracing::warn!(%error, "the race for the Lease ended badly"),
         }
@@ -105,6 +112,35 @@ impl Lease {
             };
             if let Some(problem) = term.ends(heard, &self.identity, SystemTime::now()) {
                 return problem;
+            }
+        }
+    }
+}
+
+/// Tells of each change, until nobody listens. Every error is followed by the same short pause: the
+/// manager's own `watch` waits longer after each, as long as this process leads, and at the fourth
+/// error of its life too long to renew in time.
+async fn follow<C, E>(changed: impl Fn() -> C, held: watch::Sender<bool>)
+where
+    C: Future<Output = Result<bool, E>>,
+    E: Display,
+{
+    loop {
+        let change = tokio::select! {
+            biased;
+            () = held.closed() => return,
+            change = changed() => change,
+        };
+        match change {
+            Ok(now) => {
+                held.send_replace(now);
+            }
+            Err(error) => {
+                tracing::error!("cannot take or renew the lease: {error}");
+                tokio::select! {
+                    () = held.closed() => return,
+                    () = sleep(RETRY) => {}
+                }
             }
         }
     }
@@ -191,6 +227,29 @@ mod tests {
             term.ends(cut_off(), "a", at(15)).as_deref(),
             Some("no route")
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_errors_came_before_it_is_tried_again_in_time_to_renew() {
+        use std::cell::Cell;
+
+        let (sender, mut held) = watch::channel(true);
+        let (tries, last) = (Cell::new(0), Cell::new(tokio::time::Instant::now()));
+        let changed = || async {
+            assert!(last.get().elapsed() < Duration::from_secs(GRACE_SECONDS) / 2);
+            tries.set(tries.get() + 1);
+            last.set(tokio::time::Instant::now());
+            match tries.get() {
+                20 => Ok(false),
+                _ => Err("the API server is away"),
+            }
+        };
+        let lost = async move {
+            held.wait_for(|held| !*held).await.unwrap();
+        };
+        // It ends because nobody listens any more.
+        tokio::join!(follow(changed, sender), lost);
+        assert_eq!(tries.get(), 20 + 1);
     }
 
     #[test]

@@ -19,7 +19,7 @@
 //! | pods | get, list, watch, patch |
 //! | events (events.k8s.io) | create, patch |
 //!
-//! and in its own: leases: get, create, patch, update.
+//! and in its own: leases: get, create, patch.
 
 mod act;
 mod apply;

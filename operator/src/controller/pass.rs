@@ -57,8 +57,9 @@ impl Pass<'_> {
         let result = match readable(root, memory) {
             Ok(spec) => self.carry_out(spec, memory).await,
             Err(refusal) => {
-                let status = tell::unactionable(root, &refusal);
-                self.tell(&self.told(memory), status, None, Some(&refusal), memory)
+                let before = self.told(memory);
+                let status = tell::unactionable(root, &before, &refusal);
+                self.tell(&before, status, None, Some(&refusal), memory)
                     .await
                     .map(|()| (UNACTIONABLE, Some(refusal)))
             }

@@ -1,5 +1,7 @@
 //! The port of probes and metrics.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,7 +26,7 @@ pub(super) async fn serve(listener: TcpListener, health: Health, metrics: Metric
 }
 
 async fn ready(State((health, _)): State<(Health, Metrics)>) -> Response {
-    let problems = health.problems();
+    let problems = health.problems(Instant::now());
     if problems.is_empty() {
         return "ready\n".into_response();
     }

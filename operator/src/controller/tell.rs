@@ -184,10 +184,14 @@ fn selector(root: &Root, serves: &Serves) -> String {
     pods.join(",")
 }
 
-/// The status of a cluster that cannot be acted on: what was said before stays, and `Ready` says why.
-pub(super) fn unactionable(root: &Root, refusal: &Refusal) -> WseClusterStatus {
+/// The status of a cluster that cannot be acted on: what was said `before` stays, and `Ready` says why.
+pub(super) fn unactionable(
+    root: &Root,
+    before: &WseClusterStatus,
+    refusal: &Refusal,
+) -> WseClusterStatus {
     let generation = root.meta().generation;
-    let mut status = root.status.clone();
+    let mut status = before.clone();
     status.observed_generation = generation;
     refuse(&mut status.conditions, refusal, generation);
     status

@@ -1,9 +1,9 @@
 //! What to tell people about a fleet.
 
-use super::Observation;
 use super::balance::Verdict;
 use super::fleet::{Fleet, Progress};
 use super::size::{Bound, Choice, Hold, Reason, Size};
+use super::{Observation, PodState};
 use crate::api::{BackplaneType, WseClusterSpec};
 use crate::tier::Tier;
 
@@ -105,7 +105,10 @@ fn balanced(verdict: Verdict) -> Condition {
 }
 
 fn backplane_reachable(observation: &Observation) -> Condition {
-    let loads: Vec<_> = observation.pods.iter().filter_map(|pod| pod.load).collect();
+    // A pod that starts has not reached it yet, which is nothing to be told of.
+    let ready = observation.pods.iter();
+    let ready = ready.filter(|pod| pod.state == PodState::Ready);
+    let loads: Vec<_> = ready.filter_map(|pod| pod.load).collect();
     let away = loads.iter().filter(|load| load.degraded).count();
     let (holds, reason, message) = match (away, loads.len()) {
         (_, 0) => (false, "Unknown", "no pod has answered yet".into()),

@@ -86,6 +86,7 @@ pub(super) fn step(
     let progress = if !rollout.old.is_empty() {
         let up = leaving.iter().filter(|pod| pod.state != PodState::Down);
         actions.extend(up.map(|pod| drain(pod)));
+        actions.extend(rollout.returning().into_iter().map(undrain_one));
         Progress::Roll {
             ready: rollout.ready(),
             old: rollout.old.len(),
@@ -133,9 +134,7 @@ fn undrain(current: &[&Pod], replicas: u32, actions: &mut Vec<Action>) -> bool {
     let missing = (replicas as usize).saturating_sub(stays.len());
     drains.sort_by_key(|pod| (Reverse(pod.load.map(|load| load.sessions)), &pod.name));
     let back = drains.iter().take(missing);
-    actions.extend(back.map(|pod| Action::Undrain {
-        pod: pod.name.clone(),
-    }));
+    actions.extend(back.map(|pod| undrain_one(pod)));
     missing > 0 && !drains.is_empty()
 }
 
@@ -188,6 +187,12 @@ fn removable(current: &[&Pod], replicas: u32) -> u32 {
     let goes = current.iter().any(|pod| pod.is_empty());
     let others_well = current.iter().all(|pod| pod.is_empty() || pod.serves());
     u32::from(too_many && goes && others_well)
+}
+
+fn undrain_one(pod: &Pod) -> Action {
+    Action::Undrain {
+        pod: pod.name.clone(),
+    }
 }
 
 fn drain(pod: &Pod) -> Action {

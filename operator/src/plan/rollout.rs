@@ -6,7 +6,10 @@
 //! pods serve beside old ones, and for each new pod that is ready an old one drains.
 //!
 //! A pod that fails is never a reason to take another one away: what is not ready does not count as
-//! serving, and only what serves lets old pods go.
+//! serving, and only what serves lets old pods go. New pods that fail after old ones began to drain
+//! bring these back.
+
+use std::cmp::Reverse;
 
 use super::{Pod, PodState, Revision, Serves};
 
@@ -62,6 +65,20 @@ impl<'a> Rollout<'a> {
         });
         leaving.extend(broken.into_iter().take(short.min(spare)));
         leaving
+    }
+
+    /// The old pods that drain and are needed after all, because new ones went down meanwhile: the
+    /// fullest first, since most clients are spared. An emptied one has nobody left to spare.
+    pub(super) fn returning(&self) -> Vec<&'a Pod> {
+        // A pod whose process is there is one that may serve in a moment; not to be replaced for that.
+        let up = |pod: &&&Pod| !pod.asked_to_drain && pod.state != PodState::Down;
+        let all = self.current.iter().chain(&self.old);
+        let missing = self.replicas.saturating_sub(all.filter(up).count());
+        let drains = |pod: &&Pod| pod.asked_to_drain && !pod.is_empty();
+        let mut returning: Vec<&Pod> = self.old.iter().copied().filter(drains).collect();
+        returning.sort_by_key(|pod| (Reverse(pod.sessions()), &pod.name));
+        returning.truncate(missing);
+        returning
     }
 
     /// How many pods each old revision keeps. Whoever removes pods by count takes those that are not

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::paths;
-use super::world::World;
+use super::world::{CLUSTER, World};
 
 #[tokio::test]
 async fn a_replica_set_whose_pods_are_not_seen_yet_keeps_them() {
@@ -66,6 +66,47 @@ async fn a_successor_with_another_default_moves_nobody_whenever_it_takes_over() 
     world.succeed("gateway:2");
     world.pass().await.unwrap();
     assert_eq!(world.replica_sets(), made);
+}
+
+#[tokio::test]
+async fn a_status_that_the_cache_does_not_show_yet_is_not_taken_back() {
+    let mut world = World::new().await;
+    let mut shown = world.object(CLUSTER);
+    world.pass().await.unwrap();
+    let told = world.object(CLUSTER)["status"].clone();
+    // Edited since, but the status that was written last is newer still.
+    shown["spec"]["capacity"]["tier"] = "Gigantic".into();
+    shown["metadata"]["generation"] = 2.into();
+    world.server.calls();
+    world.pass_over(shown).await.unwrap();
+    let calls = world.server.calls();
+    let status = &calls[0].body["status"];
+    assert_eq!(paths(&calls)[0], "wseclusters/chat/status");
+    // An apply takes away what it does not name.
+    for field in ["image", "revision", "tier"] {
+        assert_eq!(status[field], told[field], "{field}");
+    }
+    assert_eq!(world.condition("Ready")["reason"], "SpecUnreadable");
+}
+
+#[tokio::test]
+async fn a_rollout_whose_first_pass_failed_is_told_of_by_the_next() {
+    let mut world = World::settled().await;
+    world.edit_cluster(|cluster| {
+        cluster["spec"]["podTemplate"] = json!({"spec": {"priorityClassName": "high"}});
+    });
+    world
+        .server
+        .with(|state| state.fails_after = Some("replicasets/"));
+    world.pass().await.unwrap_err();
+    world.server.with(|state| state.fails_after = None);
+    world.server.calls();
+    world.pass().await.unwrap();
+    let calls = world.server.calls().into_iter();
+    let reasons: Vec<_> = calls
+        .filter_map(|call| call.body["reason"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(reasons, ["ChangeAnnounced", "RolloutStarted"]);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use crate::controller::pass::{Context, Pass};
 use crate::controller::root::Root;
 use crate::plan;
 
-const CLUSTER: &str = "wseclusters/chat";
+pub(super) const CLUSTER: &str = "wseclusters/chat";
 
 pub(super) struct World {
     pub(super) server: Server,
@@ -97,8 +97,13 @@ impl World {
 
     /// One pass, by caches that show what is there.
     pub(super) async fn pass(&mut self) -> Result<Duration, Error> {
+        self.pass_over(self.object(CLUSTER)).await
+    }
+
+    /// One pass over the cluster as it is shown here.
+    pub(super) async fn pass_over(&mut self, cluster: Value) -> Result<Duration, Error> {
         self.follow();
-        let root: Root = serde_json::from_value(self.object(CLUSTER)).unwrap();
+        let root: Root = serde_json::from_value(cluster).unwrap();
         let pass = Pass {
             context: &self.context,
             caches: &self.caches,

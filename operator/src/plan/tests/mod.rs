@@ -128,6 +128,29 @@ fn an_empty_memory_holds_scale_in_for_one_window() {
 }
 
 #[test]
+fn only_pods_that_take_clients_say_whether_redis_is_reached() {
+    use PodState::{Ready, Unready};
+    for (states, reason) in [
+        (&[(Ready, false), (Unready, true)][..], "Connected"),
+        (&[(Ready, true), (Ready, false)], "RedisAway"),
+        (&[(Unready, true)], "Unknown"),
+        (&[], "Unknown"),
+    ] {
+        let plan = pass(2, watched(), |revision| {
+            let one = |&(state, degraded)| {
+                let mut pod = pod("a", revision, state, Some(1));
+                pod.load.as_mut().unwrap().degraded = degraded;
+                pod
+            };
+            states.iter().map(one).collect()
+        });
+        let of_it = |it: &&Condition| it.r#type == ConditionType::BackplaneReachable;
+        let found = plan.conditions.iter().find(of_it).unwrap();
+        assert_eq!(found.reason, reason, "{states:?}");
+    }
+}
+
+#[test]
 fn the_configuration_says_what_the_spec_says() {
     let mut spec = spec(1);
     spec.auth.allowed_origins = vec!["*".into()];

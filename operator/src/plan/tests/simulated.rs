@@ -235,6 +235,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn new_pods_that_fail_late_keep_the_clients_that_have_not_moved(
+        replicas in 1..6u32, more in 0..3i32, sessions in 1..40u32, seed: u64, later in 0..3usize,
+    ) {
+        let mut spec = sized(replicas, replicas.cast_signed() + more);
+        let mut world = running(replicas, sessions, &spec, seed);
+        of_image(&mut spec, 1);
+        let drains = |world: &World| world.pods.iter().any(|pod| pod.asked_to_drain);
+        for _ in 0..LONG {
+            world.pass_time();
+            world.pass(&spec);
+            if drains(&world) {
+                break;
+            }
+        }
+        prop_assert!(drains(&world));
+        for _ in 0..later {
+            world.pass_time();
+            world.pass(&spec);
+        }
+        // Not one of the new pods lives for longer than that.
+        world.broken = Some(wanted(&spec));
+        for index in 0..world.pods.len() {
+            if world.pods[index].revision == wanted(&spec) {
+                world.crash(index);
+            }
+        }
+        world.pass(&spec);
+        let draining = |world: &World| {
+            world.pods.iter().any(|pod| pod.asked_to_drain && pod.sessions().is_some_and(|it| it > 0))
+        };
+        prop_assert!(!draining(&world), "nobody else is asked to leave: {:?}", world);
+        let moves = world.moves();
+        for _ in 0..50 {
+            world.pass_time();
+            world.pass(&spec);
+            prop_assert!(!draining(&world));
+        }
+        prop_assert_eq!(world.moves(), moves);
+        world.broken = None;
+        settle(&mut world, &spec);
+    }
+}
+
 #[test]
 fn moves_are_what_rollouts_cost_in_the_mean() {
     for (replicas, surge, sessions) in [(2, 1, 500), (3, 1, 90), (4, 2, 60), (5, 3, 40), (2, 2, 50)]
