@@ -130,7 +130,11 @@ impl Pass<'_> {
             return !on;
         };
         let pod = seen.name();
-        match self.context.ask.drain(admin, token, on).await {
+        let done = self.context.ask.drain(admin, token, on).await;
+        // Whatever came of it: what the pod said before proves nothing about after.
+        let uid = seen.pod.uid().unwrap_or_default();
+        self.prober.forget(&self.root.key(), &uid);
+        match done {
             Ok(()) => return true,
             Err(refusal) => {
                 tracing::warn!(

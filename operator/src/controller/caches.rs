@@ -57,6 +57,12 @@ impl Caches {
         self.pods.wait_until_ready().await.is_ok() && self.clusters.wait_until_ready().await.is_ok()
     }
 
+    /// All clusters.
+    pub(super) fn all(&self) -> Vec<ObjectRef<Root>> {
+        let clusters = self.clusters.state();
+        clusters.iter().map(|root| root.key()).collect()
+    }
+
     /// The UIDs of all clusters.
     pub(super) fn uids(&self) -> HashSet<String> {
         let clusters = self.clusters.state();

@@ -2,8 +2,9 @@
 //! pods and of the operator's own objects; out go objects, drains, status and events. It decides
 //! nothing (`plan` does) and writes nothing unless it holds the Lease.
 //!
-//! A pass: `observe` reads the caches and asks pods `/load`, `plan` decides, `render` turns the plan
+//! A pass: `observe` reads the caches and what pods answered, `plan` decides, `render` turns the plan
 //! into objects (pure), `apply` writes those that differ, `act` drains, `tell` writes the status.
+//! Beside all passes `prober` asks pods `/load`, so that no pass waits for one that does not answer.
 //! `docs/decisions/0004-the-controller.md` says who owns which field.
 //!
 //! What it must be allowed to do, in every namespace that it serves:
@@ -34,6 +35,7 @@ mod metrics;
 mod names;
 mod observe;
 mod pass;
+mod prober;
 mod render;
 mod root;
 mod run;

@@ -11,6 +11,7 @@ use super::events::News;
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::observe::{self, Seen};
+use super::prober::{Pace, Prober};
 use super::render::{self, Rendered};
 use super::root::Root;
 use super::tell::{self, Refusal};
@@ -21,6 +22,9 @@ use crate::plan::{Plan, Subject, plan};
 
 /// When a cluster that waits for a person is looked at again, if nothing changes before.
 const UNACTIONABLE: Duration = Duration::from_secs(60);
+
+/// A plan that wants to look again so soon waits for what pods do.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// What every pass needs.
 pub(super) struct Context {
@@ -39,6 +43,7 @@ pub(super) struct Context {
 pub(super) struct Pass<'a> {
     pub(super) context: &'a Context,
     pub(super) caches: &'a Caches,
+    pub(super) prober: &'a Prober,
     pub(super) root: &'a Root,
 }
 
@@ -88,7 +93,7 @@ impl Pass<'_> {
         let root = self.root;
         let context = self.context;
         let before = self.told(memory);
-        let pods = observe::pods(root, self.caches, memory, &context.ask, context.admin_port).await;
+        let pods = observe::pods(root, self.caches, memory, self.prober, context.admin_port);
         let observation = observe::observation(root, self.caches, &pods);
         let subject = Subject {
             cluster: &root.full_name(),
@@ -99,6 +104,7 @@ impl Pass<'_> {
         };
         let (plan, next) = plan(&subject, &observation, &memory.plan, SystemTime::now());
         memory.plan = next;
+        self.prober.pace(&root.key(), pace(&plan));
         let mut refusal = None;
         if !root.paused() {
             if spec.image.is_none() {
@@ -163,6 +169,15 @@ impl Pass<'_> {
         }
         memory.overridden = overridden;
         refused.map_or(Ok(()), Err)
+    }
+}
+
+/// How closely a plan wants its pods watched.
+fn pace(plan: &Plan) -> Pace {
+    if plan.wake_after <= BUSY {
+        Pace::Busy
+    } else {
+        Pace::Rest
     }
 }
 

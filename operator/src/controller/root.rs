@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -37,6 +38,11 @@ impl Root {
     /// `<namespace>/<name>`.
     pub(super) fn full_name(&self) -> String {
         format!("{}/{}", self.namespace(), self.name())
+    }
+
+    /// What it is called by in queues and maps.
+    pub(super) fn key(&self) -> ObjectRef<Self> {
+        ObjectRef::new(self.name()).within(self.namespace())
     }
 
     /// Whether nothing but the status may be written.

@@ -18,12 +18,15 @@ use super::health::Health;
 use super::lease::Lease;
 use super::memory::Memories;
 use super::metrics::Metrics;
+use super::observe::Places;
 use super::pass::{Context, Pass};
+use super::prober::{Prober, QUESTIONS};
 use super::root::Root;
 use super::{Error, names, serve, watches};
 use crate::ask::Ask;
 
-/// Clusters that are worked on at once: a pass waits for pods that do not answer.
+/// Clusters that are worked on at once: a pass waits for the API server, and for pods that are told
+/// to drain.
 const CONCURRENCY: u16 = 32;
 /// Changes that come together are one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -108,7 +111,30 @@ struct Fleets {
     caches: Caches,
     changes: watches::Changes,
     memories: Memories,
+    prober: Prober,
     context: Arc<Context>,
+}
+
+impl Fleets {
+    fn places(&self) -> Places {
+        Places {
+            caches: self.caches.clone(),
+            admin_port: self.context.admin_port,
+        }
+    }
+
+    async fn first_round(&self) {
+        self.prober.first_round(&self.places()).await;
+    }
+
+    /// Asks pods how they are, for ever.
+    async fn ask(&self, questions: usize) {
+        let Context { ask, metrics, .. } = &*self.context;
+        let asked = &metrics.pod_questions;
+        self.prober
+            .run(&self.places(), ask, questions, &self.changes, asked)
+            .await;
+    }
 }
 
 fn follow(
@@ -130,6 +156,7 @@ fn follow(
             caches,
             changes,
             memories: Memories::default(),
+            prober: Prober::default(),
             context: context.clone(),
         })
     };
@@ -166,11 +193,21 @@ async fn lead(
         lease.won().await?;
         tracing::info!("leads");
         context.metrics.leads.set(1);
+        let questions = QUESTIONS.div_ceil(fleets.len());
+        // Ends with this scope: whoever does not lead loads no pod.
+        let mut questioners = JoinSet::new();
+        for one in &fleets {
+            let one = one.clone();
+            questioners.spawn(async move { one.ask(questions).await });
+        }
+        let first = fleets.iter().map(|one| one.first_round());
+        future::join_all(first).await;
         let work = fleets
             .into_iter()
             .map(|one| passes(one).for_each(|()| future::ready(())));
         tokio::select! {
             lost = lease.lost() => Err(lost),
+            Some(_) = questioners.join_next() => Err(Error::Ended("asking pods")),
             _ = future::join_all(work) => Err(Error::Ended("the queue of passes")),
         }
     };
@@ -186,7 +223,7 @@ async fn lead(
 
 /// Passes over every cluster, for ever.
 fn passes(fleets: Arc<Fleets>) -> impl Stream<Item = ()> {
-    let queue = watches::queue(fleets.caches.clusters.clone(), &fleets.changes);
+    let queue = watches::queue(fleets.caches.clone(), &fleets.changes);
     let clusters = fleets.caches.clusters.clone();
     let config = Config::default()
         .concurrency(CONCURRENCY)
@@ -222,6 +259,7 @@ async fn one_pass(root: Arc<Root>, fleets: Arc<Fleets>) -> Result<Action, Error>
     let pass = Pass {
         context: &fleets.context,
         caches: &fleets.caches,
+        prober: &fleets.prober,
         root: &root,
     };
     let result = pass.run(&mut memory).await;

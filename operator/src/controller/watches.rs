@@ -9,8 +9,8 @@ use futures_util::{Stream, StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::{ApiResource, DynamicObject};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::caches::Writers;
+use super::caches::{Caches, Writers};
 use super::health::{Health, Watch};
 use super::names;
 use super::root::Root;
@@ -36,16 +36,10 @@ pub(super) fn changes() -> Changes {
 
 /// What is to be looked at, for ever: at first every cluster, then what has changed.
 pub(super) fn queue(
-    clusters: Store<Root>,
+    caches: Caches,
     changes: &Changes,
 ) -> impl Stream<Item = Result<ObjectRef<Root>, Infallible>> + Send + use<> {
-    let all = move || -> Vec<ObjectRef<Root>> {
-        let state = clusters.state();
-        state
-            .iter()
-            .map(|root| ObjectRef::from_obj(root.as_ref()))
-            .collect()
-    };
+    let all = move || caches.all();
     // Heard from before the first look, so that nothing falls between.
     let heard = changes.subscribe();
     let first = stream::iter([all()]);

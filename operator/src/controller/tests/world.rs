@@ -9,6 +9,7 @@ use http::Method;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
 use kube::runtime::events::Reporter;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -22,7 +23,9 @@ use crate::controller::caches::{Caches, Writers};
 use crate::controller::kind::Kind;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
+use crate::controller::observe::Places;
 use crate::controller::pass::{Context, Pass};
+use crate::controller::prober::Prober;
 use crate::controller::root::Root;
 use crate::plan;
 
@@ -33,6 +36,7 @@ pub(super) struct World {
     pub(super) memory: Memory,
     context: Context,
     caches: Caches,
+    prober: Prober,
     writers: Writers,
 }
 
@@ -61,6 +65,7 @@ impl World {
             memory,
             context,
             caches,
+            prober: Prober::default(),
             writers,
         };
         world
@@ -95,16 +100,29 @@ impl World {
             .with(|state| state.objects.keys().filter(is_one).cloned().collect())
     }
 
-    /// One pass, by caches that show what is there.
+    /// One pass, by caches that show what is there and pods that have just answered.
     pub(super) async fn pass(&mut self) -> Result<Duration, Error> {
         self.follow();
+        let places = Places {
+            caches: self.caches.clone(),
+            admin_port: self.context.admin_port,
+        };
+        self.prober.ask_all(&places, &self.context.ask).await;
         let root: Root = serde_json::from_value(self.object(CLUSTER)).unwrap();
         let pass = Pass {
             context: &self.context,
             caches: &self.caches,
+            prober: &self.prober,
             root: &root,
         };
         pass.run(&mut self.memory).await
+    }
+
+    /// Whether what a pod said last still counts.
+    pub(super) fn has_answer(&self, pod: &str) -> bool {
+        let cluster = ObjectRef::new("chat").within("a");
+        let told = self.prober.told(&cluster, &format!("uid of {pod}"));
+        told.is_some()
     }
 
     /// One pass, and what it wrote apart from events.
