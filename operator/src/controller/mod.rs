@@ -20,7 +20,8 @@
 //! | pods | get, list, watch, patch |
 //! | events (events.k8s.io) | create, patch |
 //!
-//! and in its own: leases: get, create, patch, update.
+//! and in its own: leases: get, create, patch, update. Of the Kubernetes cluster it reads nodes: get,
+//! list, watch; where it may not, it goes on without knowing them.
 
 mod act;
 mod apply;
@@ -33,6 +34,7 @@ mod lease;
 mod memory;
 mod metrics;
 mod names;
+mod nodes;
 mod observe;
 mod pass;
 mod prober;

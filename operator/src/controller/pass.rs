@@ -10,6 +10,7 @@ use super::caches::Caches;
 use super::events::News;
 use super::memory::Memory;
 use super::metrics::Metrics;
+use super::nodes::Nodes;
 use super::observe::{self, Seen};
 use super::prober::{Pace, Prober};
 use super::render::{self, Rendered};
@@ -33,6 +34,8 @@ pub(super) struct Context {
     pub(super) reporter: Reporter,
     pub(super) ask: Ask,
     pub(super) metrics: Metrics,
+    /// Where pods may run.
+    pub(super) nodes: Nodes,
     /// The gateway's image where a spec names none.
     pub(super) default_image: String,
     /// Where pods answer the operator.

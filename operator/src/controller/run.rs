@@ -18,6 +18,7 @@ use super::health::Health;
 use super::lease::Lease;
 use super::memory::Memories;
 use super::metrics::Metrics;
+use super::nodes::{self, Nodes};
 use super::observe::Places;
 use super::pass::{Context, Pass};
 use super::prober::{Prober, QUESTIONS};
@@ -30,6 +31,8 @@ use crate::ask::Ask;
 const CONCURRENCY: u16 = 32;
 /// Changes that come together are one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How long the first pass waits to know the nodes, which it can do without.
+const NODES: Duration = Duration::from_secs(5);
 /// How long giving the Lease back may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -66,15 +69,22 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve::serve(listener, health.clone(), metrics.clone()));
 
+    let (nodes, of_nodes) = Nodes::new();
     let context = Arc::new(Context {
         reporter: reporter(&options),
         client: client.clone(),
         ask: Ask::new(),
         metrics,
+        nodes,
         default_image: options.sidecar_image.clone(),
         admin_port: names::ADMIN_PORT,
     });
     let fleets = follow(&options, &context, &health, &mut tasks);
+    let changed = {
+        let fleets = fleets.clone();
+        move || fleets.iter().for_each(|one| one.look_at_all())
+    };
+    tasks.spawn(nodes::follow(client.clone(), of_nodes, changed));
     tokio::select! {
         result = lead(&options, client, &context, fleets, end) => result,
         Some(_) = tasks.join_next() => Err(Error::Ended("a watch")),
@@ -120,6 +130,14 @@ impl Fleets {
         Places {
             caches: self.caches.clone(),
             admin_port: self.context.admin_port,
+        }
+    }
+
+    /// Has a pass made over every cluster.
+    fn look_at_all(&self) {
+        for cluster in self.caches.all() {
+            // Nobody hears it while this is the standby.
+            let _ = self.changes.send(cluster);
         }
     }
 
@@ -178,6 +196,10 @@ async fn lead(
         filled = filled => if filled.contains(&false) {
             return Err(Error::Ended("a watch"));
         },
+    }
+    tokio::select! {
+        () = &mut end => return Ok(()),
+        _ = tokio::time::timeout(NODES, context.nodes.answered()) => {}
     }
     let (namespace, name) = (&options.lease_namespace, &options.lease_name);
     let mut lease = tokio::select! {

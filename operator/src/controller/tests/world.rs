@@ -23,6 +23,7 @@ use crate::controller::caches::{Caches, Writers};
 use crate::controller::kind::Kind;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
+use crate::controller::nodes::Nodes;
 use crate::controller::observe::Places;
 use crate::controller::pass::{Context, Pass};
 use crate::controller::prober::Prober;
@@ -55,6 +56,7 @@ impl World {
             client: server.client(),
             ask: Ask::new(),
             metrics: Metrics::new(),
+            nodes: Nodes::new().0,
             default_image: "gateway:1".into(),
             admin_port: admin.port(),
         };
