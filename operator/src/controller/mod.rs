@@ -29,6 +29,7 @@ mod caches;
 mod error;
 mod events;
 mod health;
+mod index;
 mod kind;
 mod lease;
 mod memory;
@@ -42,6 +43,7 @@ mod render;
 mod root;
 mod run;
 mod serve;
+mod shown;
 mod tell;
 #[cfg(test)]
 mod tests;

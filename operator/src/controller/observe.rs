@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use kube::ResourceExt;
-use kube::core::DynamicObject;
 
 use super::caches::Caches;
 use super::kind::Kind;
-use super::memory::{Memory, is_stale};
+use super::memory::{Memory, is_stale, version};
 use super::names;
 use super::prober::{Cluster, Place, Pods, Prober};
 use super::root::Root;
 use crate::ask::Told;
-use crate::plan::{self, Allocated, Observation, PodState, Serves};
+use crate::plan::{self, Allocated, Observation, PodState};
 
 /// One pod, as it was seen.
 pub(super) struct Seen {
@@ -127,7 +126,7 @@ pub(super) fn pods(
 /// What a plan is made from.
 pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observation {
     let service = caches.object(Kind::Service, root, root.name());
-    let service = service.filter(|it| root.owns(&it.metadata));
+    let service = service.filter(|it| it.is_of(root));
     let allocated = match (&root.status.image, &root.status.revision) {
         (Some(image), Some(revision)) => Some(Allocated {
             image: image.clone(),
@@ -137,7 +136,7 @@ pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observ
     };
     Observation {
         pods: pods.iter().map(Seen::pod).collect(),
-        serves: service.and_then(|service| serves(&service)),
+        serves: service.and_then(|service| service.serves.clone()),
         allocated,
     }
 }
@@ -145,7 +144,9 @@ pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observ
 fn seen(pod: Arc<Pod>, memory: &Memory, admin_port: u16) -> Seen {
     let written = pod.uid().and_then(|uid| memory.annotated.get(&uid));
     let annotations = match written {
-        Some(written) if is_stale(&pod.metadata, written.version) => written.annotations.clone(),
+        Some(written) if is_stale(version(&pod.metadata), written.version) => {
+            written.annotations.clone()
+        }
         _ => pod.annotations().clone(),
     };
     Seen {
@@ -195,14 +196,6 @@ fn gateway(status: &PodStatus) -> Option<&ContainerStatus> {
 
 fn can_answer(state: PodState) -> bool {
     matches!(state, PodState::Ready | PodState::Unready)
-}
-
-fn serves(service: &DynamicObject) -> Option<Serves> {
-    let selector = service.data.pointer("/spec/selector")?;
-    match selector.get(names::REVISION) {
-        Some(revision) => Some(Serves::Revision(revision.as_str()?.to_owned())),
-        None => Some(Serves::All),
-    }
 }
 
 #[cfg(test)]

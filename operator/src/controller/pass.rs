@@ -150,7 +150,7 @@ impl Pass<'_> {
             }
             Ok(()) => Ok(()),
         };
-        let token = match self.admin_token(memory).await {
+        let token = match self.admin_token(pace(plan), memory).await {
             Ok(token) => Some(token),
             Err(error) => {
                 note(Err(error))?;

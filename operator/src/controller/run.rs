@@ -141,6 +141,15 @@ impl Fleets {
         }
     }
 
+    /// Counts the clusters, and forgets those that are gone.
+    fn tidy(&self) {
+        let Context { metrics, .. } = &*self.context;
+        let count = self.caches.clusters.len();
+        let clusters = metrics.clusters.with_label_values(&[&self.place]);
+        clusters.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.memories.tidy(count, || self.caches.uids());
+    }
+
     async fn first_round(&self) {
         self.prober.first_round(&self.places()).await;
     }
@@ -261,22 +270,16 @@ fn passes(fleets: Arc<Fleets>) -> impl Stream<Item = ()> {
             );
             Action::requeue(retry)
         },
-        fleets,
+        fleets.clone(),
         clusters,
         queue,
         config,
     );
-    passes.map(|_| ())
+    // Also after what was a pass over a cluster that is gone.
+    passes.map(move |_| fleets.tidy())
 }
 
 async fn one_pass(root: Arc<Root>, fleets: Arc<Fleets>) -> Result<Action, Error> {
-    let live = fleets.caches.uids();
-    let clusters = fleets
-        .context
-        .metrics
-        .clusters
-        .with_label_values(&[&fleets.place]);
-    clusters.set(i64::try_from(live.len()).unwrap_or(i64::MAX));
     let mut memory = fleets.memories.take(root.uid());
     let pass = Pass {
         context: &fleets.context,
@@ -285,8 +288,6 @@ async fn one_pass(root: Arc<Root>, fleets: Arc<Fleets>) -> Result<Action, Error>
         root: &root,
     };
     let result = pass.run(&mut memory).await;
-    fleets
-        .memories
-        .put(root.uid(), memory, result.is_err(), &live);
+    fleets.memories.put(root.uid(), memory, result.is_err());
     result.map(Action::requeue)
 }

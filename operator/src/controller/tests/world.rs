@@ -28,6 +28,7 @@ use crate::controller::observe::Places;
 use crate::controller::pass::{Context, Pass};
 use crate::controller::prober::Prober;
 use crate::controller::root::Root;
+use crate::controller::shown::Watched;
 use crate::plan;
 
 const CLUSTER: &str = "wseclusters/chat";
@@ -207,14 +208,14 @@ impl World {
             ours.map(|(_, object)| object.clone()).collect::<Vec<_>>()
         };
         fill(of("wseclusters"), |event| {
-            self.writers.clusters.apply_watcher_event(event);
+            self.writers.clusters.apply_watcher_event(&event);
         });
         fill::<Pod>(of("pods"), |event| {
-            self.writers.pods.apply_watcher_event(event);
+            self.writers.pods.take(event);
         });
         for (kind, writer) in &mut self.writers.owned {
-            fill(of(&Kind::resource(*kind).plural), |event| {
-                writer.apply_watcher_event(event);
+            fill::<Watched>(of(&Kind::resource(*kind).plural), |event| {
+                writer.take(event);
             });
         }
     }
@@ -222,13 +223,13 @@ impl World {
 
 fn fill<K: Resource + Clone + DeserializeOwned>(
     objects: Vec<Value>,
-    mut apply: impl FnMut(&Event<K>),
+    mut apply: impl FnMut(Event<K>),
 ) {
-    apply(&Event::Init);
+    apply(Event::Init);
     for object in objects {
-        apply(&Event::InitApply(serde_json::from_value(object).unwrap()));
+        apply(Event::InitApply(serde_json::from_value(object).unwrap()));
     }
-    apply(&Event::InitDone);
+    apply(Event::InitDone);
 }
 
 /// Where all pods answer. Their calls are written down among those to the API server.
