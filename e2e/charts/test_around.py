@@ -82,4 +82,5 @@ def test_names_follow_the_release(release, values, name):
 def test_releases_of_one_name_in_two_namespaces_do_not_meet(default):
     other = render(OPERATOR, {}, None, "--namespace", "elsewhere")
     for kind in ("ClusterRole", "ClusterRoleBinding"):
-        assert default.one(kind)["metadata"]["name"] != other.one(kind)["metadata"]["name"]
+        ours, theirs = ({each["metadata"]["name"] for each in objects.of(kind)} for objects in (default, other))
+        assert ours and not ours & theirs

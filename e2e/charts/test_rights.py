@@ -18,12 +18,21 @@ def verbs(objects, kind, resource):
 
 def test_every_namespace_takes_a_cluster_role(default):
     assert rules(default, "ClusterRole")
-    [binding] = default.of("ClusterRoleBinding")
-    assert binding["roleRef"]["name"] == default.one("ClusterRole")["metadata"]["name"]
+    bound = {each["roleRef"]["name"] for each in default.of("ClusterRoleBinding")}
+    assert bound == {each["metadata"]["name"] for each in default.of("ClusterRole")}
 
 
-def test_listed_namespaces_take_nothing_cluster_wide(default):
-    objects = render(OPERATOR, {"watchNamespaces": ["a", "b"]})
+@pytest.mark.parametrize("namespaces", [[], ["a", "b"]])
+def test_nodes_are_read_wherever_namespaces_are_served_and_nothing_else_of_the_cluster(namespaces):
+    objects = render(OPERATOR, {"watchNamespaces": namespaces})
+    role = objects.one("ClusterRole", "wse-system:wse-operator:nodes")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}]
+    binding = objects.one("ClusterRoleBinding", "wse-system:wse-operator:nodes")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_without_nodes_listed_namespaces_take_nothing_cluster_wide(default):
+    objects = render(OPERATOR, {"watchNamespaces": ["a", "b"], "nodes": {"read": False}})
     assert not {each["kind"] for each in objects} & CLUSTER_WIDE
     for namespace in ("a", "b"):
         [role] = [

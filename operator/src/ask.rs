@@ -28,7 +28,7 @@ const ANSWER_BYTES: usize = 1 << 20;
 pub(crate) struct Ask(Client<HttpConnector, Full<Bytes>>);
 
 /// What a gateway says of itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Told {
     /// What it carries.
     pub(crate) load: Load,
@@ -43,6 +43,29 @@ pub(crate) enum Refusal {
     #[error("it refuses the admin token: {0}")]
     Token(String),
     /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Why a gateway did not say how it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Silence {
+    /// It answered, but not as a gateway of a version that this build knows.
+    #[error("its answer makes no sense")]
+    Nonsense,
+    /// Nothing took the question there, or it was turned down.
+    #[error("it does not take the question")]
+    Refused,
+    /// Nothing came back in time.
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// Why an exchange did not come to an end.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no answer for {} s", .0.as_secs())]
+    Late(Duration),
     #[error("{0}")]
     Other(String),
 }
@@ -131,15 +154,21 @@ impl Ask {
         answer.is_ok_and(|(status, _)| status == StatusCode::OK)
     }
 
-    /// What the gateway with this admin port carries. None: it did not say.
-    pub(crate) async fn load(&self, admin: SocketAddr) -> Option<Told> {
+    /// What the gateway with this admin port carries.
+    ///
+    /// # Errors
+    /// When it did not say.
+    pub(crate) async fn load(&self, admin: SocketAddr) -> Result<Told, Silence> {
         let call = self.call(Method::GET, admin, "/load", None, None, PATIENCE);
-        let (status, body) = call.await.ok()?;
+        let (status, body) = call.await.map_err(|failure| match failure {
+            Failure::Late(_) => Silence::Timeout,
+            Failure::Other(_) => Silence::Refused,
+        })?;
         if status != StatusCode::OK {
-            return None;
+            return Err(Silence::Refused);
         }
-        let answer: Answer = serde_json::from_slice(&body).ok()?;
-        Some(answer.into())
+        let answer: Answer = serde_json::from_slice(&body).map_err(|_| Silence::Nonsense)?;
+        Ok(answer.into())
     }
 
     /// Asks a gateway to drain, or takes that back.
@@ -180,7 +209,8 @@ impl Ask {
         body: Option<Bytes>,
     ) -> Result<(), Refusal> {
         let call = self.call(method, admin, path, Some(token), body, PATIENCE);
-        let (status, body) = call.await.map_err(Refusal::Other)?;
+        let call = call.await;
+        let (status, body) = call.map_err(|failure| Refusal::Other(failure.to_string()))?;
         let text = format!("{status}: {}", String::from_utf8_lossy(&body));
         match status {
             StatusCode::OK => Ok(()),
@@ -200,15 +230,15 @@ impl Ask {
         publication: Bytes,
     ) -> Result<(StatusCode, Bytes), String> {
         let body = Some(publication);
-        self.call(
+        let call = self.call(
             Method::POST,
             api,
             "/publish",
             Some(key),
             body,
             PUBLISH_PATIENCE,
-        )
-        .await
+        );
+        call.await.map_err(|failure| failure.to_string())
     }
 
     async fn call(
@@ -219,7 +249,7 @@ impl Ask {
         bearer: Option<&str>,
         body: Option<Bytes>,
         patience: Duration,
-    ) -> Result<(StatusCode, Bytes), String> {
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{to}{path}"));
@@ -231,21 +261,65 @@ impl Ask {
         }
         let request = request
             .body(Full::new(body.unwrap_or_default()))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Failure::Other(error.to_string()))?;
         let exchange = async {
             let response = self
                 .0
                 .request(request)
                 .await
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| Failure::Other(error.to_string()))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES)
                 .collect()
                 .await;
-            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+            let body = body.map_err(|error| Failure::Other(error.to_string()))?;
+            Ok((status, body.to_bytes()))
         };
         tokio::time::timeout(patience, exchange)
             .await
-            .map_err(|_| format!("no answer for {} s", patience.as_secs()))?
+            .map_err(|_| Failure::Late(patience))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn listen() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    async fn serve(answer: &'static str) -> SocketAddr {
+        let (listener, address) = listen().await;
+        let routes = Router::new().route("/load", get(move || async move { answer }));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        address
+    }
+
+    #[tokio::test]
+    async fn tells_apart_why_a_pod_says_nothing() {
+        let load =
+            r#"{"connections": -1, "largestTopic": 0, "drain": "serving", "degraded": false}"#;
+        for answer in ["", "<html>", "{}", load] {
+            let told = Ask::new().load(serve(answer).await).await;
+            assert_eq!(told, Err(Silence::Nonsense), "{answer}");
+        }
+        let (listener, closed) = listen().await;
+        drop(listener);
+        assert_eq!(Ask::new().load(closed).await, Err(Silence::Refused));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn does_not_wait_for_ever() {
+        let (_listener, address) = listen().await;
+        assert_eq!(Ask::new().load(address).await, Err(Silence::Timeout));
     }
 }

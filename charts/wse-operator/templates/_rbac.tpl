@@ -35,6 +35,14 @@ goes with the cluster, by owner references, so it deletes only ReplicaSets. */}}
   verbs: [create, patch]
 {{- end }}
 
+{{- /* What it reads of the Kubernetes cluster: the versions of kubelets and kernels say which settings pods may have. It
+does without where it may not. */}}
+{{- define "wse-operator.nodeRules" -}}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get, list, watch]
+{{- end }}
+
 {{- define "wse-operator.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "wse-operator.serviceAccount" . }}

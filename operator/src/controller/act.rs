@@ -15,7 +15,9 @@ use super::kind::Kind;
 use super::memory::{Annotated, Memory, version};
 use super::observe::Seen;
 use super::pass::Pass;
+use super::prober::Pace;
 use super::render::{Wanted, admin_secret};
+use super::shown::hash;
 use super::{Error, names};
 use crate::ask::Refusal;
 use crate::plan::{Action, PodState};
@@ -23,14 +25,25 @@ use crate::random;
 
 /// A drained pod goes first.
 const COST: &str = "-1000";
-/// How long the admin token is believed without being read again.
+/// How long the admin token is believed without being read again, while pods come, go or drain: they
+/// cannot start without it.
 const BELIEVED: Duration = Duration::from_secs(60);
+/// And while nothing is under way, so that clusters at rest cost the API server next to nothing.
+const BELIEVED_AT_REST: Duration = Duration::from_secs(3_600);
 
 impl Pass<'_> {
     /// The admin token: the one in its Secret, which is made where it is missing.
-    pub(super) async fn admin_token(&self, memory: &mut Memory) -> Result<String, Error> {
+    pub(super) async fn admin_token(
+        &self,
+        pace: Pace,
+        memory: &mut Memory,
+    ) -> Result<String, Error> {
+        let believed = match pace {
+            Pace::Busy => BELIEVED,
+            Pace::Rest => BELIEVED_AT_REST,
+        };
         let known = memory.token.as_ref();
-        if let Some((token, _)) = known.filter(|(_, read)| read.elapsed() < BELIEVED) {
+        if let Some((token, _)) = known.filter(|(_, read)| read.elapsed() < believed) {
             return Ok(token.clone());
         }
         let name = names::admin_secret(self.root.name());
@@ -53,7 +66,7 @@ impl Pass<'_> {
             .filter(|it| it.kind == Kind::ConfigMap)
             .all(|it| {
                 let shown = self.caches.object(it.kind, self.root, &it.name);
-                shown.is_some_and(|shown| shown.data.get("data") == it.body.get("data"))
+                shown.is_some_and(|shown| shown.data == hash(&it.body["data"]))
             })
     }
 
@@ -148,7 +161,11 @@ impl Pass<'_> {
             return !on;
         };
         let pod = seen.name();
-        match self.context.ask.drain(admin, token, on).await {
+        let done = self.context.ask.drain(admin, token, on).await;
+        // Whatever came of it: what the pod said before proves nothing about after.
+        let uid = seen.pod.uid().unwrap_or_default();
+        self.prober.forget(&self.root.key(), &uid);
+        match done {
             Ok(()) => return true,
             Err(refusal) => {
                 tracing::warn!(

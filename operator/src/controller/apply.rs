@@ -3,20 +3,20 @@
 //! changed is put back.
 
 use std::collections::HashSet;
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use fnv::FnvHasher;
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DynamicObject;
-use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::index::Object;
 use super::kind::Kind;
-use super::memory::{Applied, Memory, is_stale, version};
+use super::memory::{Applied, Memory, is_stale};
 use super::pass::Pass;
 use super::render::Wanted;
+use super::shown::{Shown, hash};
 use super::{Error, names};
 use crate::plan::Plan;
 
@@ -25,7 +25,7 @@ enum There {
     /// The cache shows an older version than was applied: what was applied is there.
     AsApplied,
     Nothing,
-    Object(Arc<DynamicObject>),
+    Object(Arc<Shown>),
 }
 
 impl Pass<'_> {
@@ -40,10 +40,10 @@ impl Pass<'_> {
         let same = last.filter(|last| last.wanted == hash);
         match self.there(wanted, last).await? {
             There::AsApplied if same.is_some() => return Ok(()),
-            There::Object(object) if !self.root.owns(&object.metadata) => {
+            There::Object(object) if !object.is_of(self.root) => {
                 return Err(Error::NameTaken(self.label(wanted.kind, &wanted.name)));
             }
-            There::Object(object) if same.is_some_and(|it| it.there == content(&object)) => {
+            There::Object(object) if same.is_some_and(|it| it.there == object.content) => {
                 return Ok(());
             }
             There::AsApplied | There::Nothing | There::Object(_) => {}
@@ -55,10 +55,11 @@ impl Pass<'_> {
             .await
             .map_err(Error::api("patch", self.label(wanted.kind, &wanted.name)))?;
         self.wrote(wanted.kind.name());
+        let applied = Shown::from(applied);
         let applied = Applied {
             wanted: hash,
-            there: content(&applied),
-            version: version(&applied.metadata),
+            there: applied.content,
+            version: applied.version(),
         };
         memory.applied.insert(key, applied);
         Ok(())
@@ -68,14 +69,14 @@ impl Pass<'_> {
     pub(super) async fn shrink(&self, plan: &Plan, memory: &mut Memory) -> Result<(), Error> {
         let sets = self.caches.replica_sets(self.root);
         let current = plan.revisions.first().map(|revision| revision.id.as_str());
-        let mut known: HashSet<String> = sets.iter().map(|set| set.name_any()).collect();
+        let mut known: HashSet<String> = sets.iter().map(|set| set.name().to_owned()).collect();
         // The cache may not show the newest yet.
         known.extend(current.map(|revision| names::replica_set(self.root.name(), revision)));
         let stays =
             |(kind, name): &(Kind, String)| *kind != Kind::ReplicaSet || known.contains(name);
         memory.applied.retain(|key, _| stays(key));
         for set in sets {
-            let revision = set.labels().get(names::REVISION).map(String::as_str);
+            let revision = set.revision();
             if revision == current {
                 continue;
             }
@@ -83,28 +84,23 @@ impl Pass<'_> {
                 .revisions
                 .iter()
                 .find(|it| Some(it.id.as_str()) == revision);
-            let count = |pointer| {
-                set.data
-                    .pointer(pointer)
-                    .and_then(Value::as_u64)
-                    .unwrap_or_default()
-            };
-            if planned.is_none() && count("/status/replicas") > 0 {
+            let (wanted, there) = set.replicas;
+            if planned.is_none() && there > 0 {
                 // It has pods that the cache does not show yet. The next pass plans for them.
                 continue;
             }
             let replicas = planned.map_or(0, |it| it.replicas);
-            if replicas == 0 && count("/spec/replicas") == 0 && count("/status/replicas") == 0 {
+            if replicas == 0 && wanted == 0 && there == 0 {
                 self.remove(&set).await?;
-            } else if count("/spec/replicas") != u64::from(replicas) {
+            } else if wanted != u64::from(replicas) {
                 self.resize(&set, replicas).await?;
             }
         }
         Ok(())
     }
 
-    async fn resize(&self, set: &DynamicObject, replicas: u32) -> Result<(), Error> {
-        let name = set.name_any();
+    async fn resize(&self, set: &Shown, replicas: u32) -> Result<(), Error> {
+        let name = set.name();
         // Only this field: what the rest was rendered from is not known any more.
         let patch = json!({"spec": {"replicas": replicas}, "metadata": {"uid": set.uid()}});
         let params = PatchParams {
@@ -113,31 +109,31 @@ impl Pass<'_> {
         };
         let patched = self
             .api(Kind::ReplicaSet)
-            .patch(&name, &params, &Patch::Merge(&patch))
+            .patch(name, &params, &Patch::Merge(&patch))
             .await;
-        patched.map_err(Error::api("patch", self.label(Kind::ReplicaSet, &name)))?;
+        patched.map_err(Error::api("patch", self.label(Kind::ReplicaSet, name)))?;
         self.wrote(Kind::ReplicaSet.name());
         Ok(())
     }
 
-    async fn remove(&self, set: &DynamicObject) -> Result<(), Error> {
-        let name = set.name_any();
+    async fn remove(&self, set: &Shown) -> Result<(), Error> {
+        let name = set.name();
         let params = DeleteParams {
             preconditions: Some(Preconditions {
-                uid: set.uid(),
+                uid: set.uid().map(str::to_owned),
                 // A newer one may have got pods.
-                resource_version: set.resource_version(),
+                resource_version: set.resource_version().map(str::to_owned),
             }),
             ..DeleteParams::background()
         };
         let sets: Api<ReplicaSet> =
             Api::namespaced(self.context.client.clone(), self.root.namespace());
-        match sets.delete(&name, &params).await {
+        match sets.delete(name, &params).await {
             Ok(_) => self.wrote(Kind::ReplicaSet.name()),
             // The cache had not followed.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(error) => {
-                return Err(Error::api("delete", self.label(Kind::ReplicaSet, &name))(
+                return Err(Error::api("delete", self.label(Kind::ReplicaSet, name))(
                     error,
                 ));
             }
@@ -148,7 +144,7 @@ impl Pass<'_> {
     async fn there(&self, wanted: &Wanted, last: Option<Applied>) -> Result<There, Error> {
         let applied = last.and_then(|last| last.version);
         if let Some(object) = self.caches.object(wanted.kind, self.root, &wanted.name) {
-            let stale = is_stale(&object.metadata, applied);
+            let stale = is_stale(object.version(), applied);
             return Ok(if stale {
                 There::AsApplied
             } else {
@@ -158,7 +154,9 @@ impl Pass<'_> {
         // Not made yet, or made a moment ago, or not labelled as ours because it is somebody else's.
         let found = self.api(wanted.kind).get_opt(&wanted.name).await;
         let found = found.map_err(Error::api("get", self.label(wanted.kind, &wanted.name)))?;
-        Ok(found.map_or(There::Nothing, |object| There::Object(Arc::new(object))))
+        Ok(found.map_or(There::Nothing, |object| {
+            There::Object(Arc::new(object.into()))
+        }))
     }
 
     pub(super) fn api(&self, kind: Kind) -> Api<DynamicObject> {
@@ -174,26 +172,4 @@ impl Pass<'_> {
     pub(super) fn label(&self, kind: Kind, name: &str) -> String {
         format!("{} {}/{name}", kind.name(), self.root.namespace())
     }
-}
-
-/// What people and controllers set, without what every write changes.
-fn content(object: &DynamicObject) -> u64 {
-    let mut data = object.data.clone();
-    if let Some(fields) = data.as_object_mut() {
-        fields.remove("status");
-    }
-    let metadata = &object.metadata;
-    hash(&json!([
-        data,
-        metadata.labels,
-        metadata.annotations,
-        metadata.owner_references,
-        metadata.uid
-    ]))
-}
-
-fn hash(value: &Value) -> u64 {
-    let mut hasher = FnvHasher::default();
-    hasher.write(value.to_string().as_bytes());
-    hasher.finish()
 }

@@ -108,7 +108,8 @@ impl Watch {
     }
 }
 
-fn told(error: &watcher::Error) -> String {
+/// What went wrong, in words.
+pub(super) fn told(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(source)
         | watcher::Error::WatchStartFailed(source)

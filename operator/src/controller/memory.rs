@@ -62,6 +62,9 @@ impl Memory {
     }
 }
 
+/// Memories of clusters that are gone, before they are looked for.
+const GONE: usize = 64;
+
 /// Of all clusters, by UID. A pass takes one out and puts it back; no two passes are of one cluster.
 #[derive(Debug, Default)]
 pub(super) struct Memories(Mutex<HashMap<String, Memory>>);
@@ -71,12 +74,20 @@ impl Memories {
         self.lock().remove(uid).unwrap_or_default()
     }
 
-    /// Puts it back, and forgets the clusters that `live` does not hold.
-    pub(super) fn put(&self, uid: &str, mut memory: Memory, failed: bool, live: &HashSet<String>) {
+    /// Puts it back.
+    pub(super) fn put(&self, uid: &str, mut memory: Memory, failed: bool) {
         memory.failures = if failed { memory.failures + 1 } else { 0 };
-        let mut all = self.lock();
-        all.insert(uid.into(), memory);
-        all.retain(|uid, _| live.contains(uid));
+        self.lock().insert(uid.into(), memory);
+    }
+
+    /// Forgets the clusters that `live` does not hold, when there are many more than the `count` that
+    /// live. Looking at all of them takes long, so it is not done for each that goes.
+    pub(super) fn tidy(&self, count: usize, live: impl FnOnce() -> HashSet<String>) {
+        if self.lock().len() <= count + GONE {
+            return;
+        }
+        let live = live();
+        self.lock().retain(|uid, _| live.contains(uid));
     }
 
     /// How long to wait after a pass that failed.
@@ -92,12 +103,17 @@ impl Memories {
 /// The version of an object as a number that grows, which every API server in use gives. None: it
 /// does not, and then what a cache shows has to be believed.
 pub(super) fn version(metadata: &ObjectMeta) -> Option<u64> {
-    metadata.resource_version.as_ref()?.parse().ok()
+    parse(metadata.resource_version.as_deref()?)
 }
 
-/// Whether what a cache shows is older than what was written.
-pub(super) fn is_stale(shown: &ObjectMeta, written: Option<u64>) -> bool {
-    matches!((version(shown), written), (Some(shown), Some(written)) if shown < written)
+/// A version as a number.
+pub(super) fn parse(version: &str) -> Option<u64> {
+    version.parse().ok()
+}
+
+/// Whether what a cache shows is older than what was written, by their versions.
+pub(super) fn is_stale(shown: Option<u64>, written: Option<u64>) -> bool {
+    matches!((shown, written), (Some(shown), Some(written)) if shown < written)
 }
 
 #[cfg(test)]
@@ -107,24 +123,29 @@ mod tests {
     #[test]
     fn each_failure_waits_longer_up_to_a_minute() {
         let memories = Memories::default();
-        let live = HashSet::from(["a".into()]);
         let mut waits = Vec::new();
         for _ in 0..8 {
-            memories.put("a", memories.take("a"), true, &live);
+            memories.put("a", memories.take("a"), true);
             waits.push(memories.retry("a").as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-        memories.put("a", memories.take("a"), false, &live);
-        memories.put("a", memories.take("a"), true, &live);
+        memories.put("a", memories.take("a"), false);
+        memories.put("a", memories.take("a"), true);
         assert_eq!(memories.retry("a").as_secs(), 1);
     }
 
     #[test]
     fn clusters_that_are_gone_are_forgotten() {
         let memories = Memories::default();
-        memories.put("a", Memory::default(), false, &HashSet::from(["a".into()]));
-        memories.put("b", Memory::default(), false, &HashSet::from(["b".into()]));
+        let names: Vec<String> = (0..=GONE + 1).map(|index| index.to_string()).collect();
+        for name in &names {
+            memories.put(name, Memory::default(), false);
+        }
+        let count = || memories.lock().len();
+        memories.tidy(2, || unreachable!("there are few"));
+        assert_eq!(count(), GONE + 2);
+        memories.tidy(1, || HashSet::from(["0".into()]));
         let left: Vec<String> = memories.lock().keys().cloned().collect();
-        assert_eq!(left, ["b"]);
+        assert_eq!(left, ["0"]);
     }
 }

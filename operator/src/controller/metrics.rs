@@ -13,6 +13,8 @@ pub(super) struct Metrics {
     pub(super) pass_seconds: Histogram,
     /// Passes that were not finished, by reason.
     pub(super) errors: IntCounterVec,
+    /// Questions to pods, by how they ended.
+    pub(super) pod_questions: IntCounterVec,
     /// Calls that write, by kind of object.
     pub(super) writes: IntCounterVec,
     pub(super) leads: IntGauge,
@@ -45,6 +47,11 @@ impl Metrics {
                 "What kept passes from being finished, by reason.",
                 "reason",
             ),
+            pod_questions: counter(
+                "wse_operator_pod_questions_total",
+                "Questions to pods how they are, by outcome: answered, timeout, refused (nothing takes the question, or it is turned down), nonsense (the answer is none).",
+                "outcome",
+            ),
             writes: counter(
                 "wse_operator_writes_total",
                 "Calls to the API server that write, by kind of object.",
@@ -73,10 +80,11 @@ impl Metrics {
     }
 
     fn register(&self) {
-        let all: [Box<dyn prometheus::core::Collector>; 6] = [
+        let all: [Box<dyn prometheus::core::Collector>; 7] = [
             Box::new(self.passes.clone()),
             Box::new(self.pass_seconds.clone()),
             Box::new(self.errors.clone()),
+            Box::new(self.pod_questions.clone()),
             Box::new(self.writes.clone()),
             Box::new(self.leads.clone()),
             Box::new(self.clusters.clone()),

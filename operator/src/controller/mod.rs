@@ -2,8 +2,9 @@
 //! pods and of the operator's own objects; out go objects, drains, status and events. It decides
 //! nothing (`plan` does) and writes nothing unless it holds the Lease.
 //!
-//! A pass: `observe` reads the caches and asks pods `/load`, `plan` decides, `render` turns the plan
+//! A pass: `observe` reads the caches and what pods answered, `plan` decides, `render` turns the plan
 //! into objects (pure), `apply` writes those that differ, `act` drains, `tell` writes the status.
+//! Beside all passes `prober` asks pods `/load`, so that no pass waits for one that does not answer.
 //! `docs/decisions/0004-the-controller.md` says who owns which field.
 //!
 //! What it must be allowed to do, in every namespace that it serves:
@@ -19,7 +20,8 @@
 //! | pods | get, list, watch, patch |
 //! | events (events.k8s.io) | create, patch |
 //!
-//! and in its own: leases: get, create, patch.
+//! and in its own: leases: get, create, patch. Of the Kubernetes cluster it reads nodes: get,
+//! list, watch; where it may not, it goes on without knowing them.
 
 mod act;
 mod apply;
@@ -27,17 +29,21 @@ mod caches;
 mod error;
 mod events;
 mod health;
+mod index;
 mod kind;
 mod lease;
 mod memory;
 mod metrics;
 mod names;
+mod nodes;
 mod observe;
 mod pass;
+mod prober;
 mod render;
 mod root;
 mod run;
 mod serve;
+mod shown;
 mod tell;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ pub(super) const MANAGER: &str = "wse-operator";
 /// Who writes the status.
 pub(super) const STATUS_MANAGER: &str = "wse-operator/status";
 
+/// What the operator's labels and annotations begin with.
+pub(super) const PREFIX: &str = "wse.dev/";
 /// The cluster that an object is of.
 pub(super) const CLUSTER: &str = "wse.dev/cluster";
 /// The revision that a pod or a ReplicaSet is of.

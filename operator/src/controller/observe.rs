@@ -1,24 +1,20 @@
-//! What is: the cluster's pods from the caches, and what their gateways say.
+//! What is: the cluster's pods from the caches, and what their gateways said last.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use kube::ResourceExt;
-use kube::core::DynamicObject;
 
 use super::caches::Caches;
 use super::kind::Kind;
-use super::memory::{Memory, is_stale};
+use super::memory::{Memory, is_stale, version};
 use super::names;
+use super::prober::{Cluster, Place, Pods, Prober};
 use super::root::Root;
-use crate::ask::{Ask, Told};
-use crate::plan::{self, Allocated, Observation, PodState, Serves};
-
-/// Pods that are asked at once.
-const QUESTIONS: usize = 16;
+use crate::ask::Told;
+use crate::plan::{self, Allocated, Observation, PodState};
 
 /// One pod, as it was seen.
 pub(super) struct Seen {
@@ -26,7 +22,7 @@ pub(super) struct Seen {
     pub(super) state: PodState,
     /// Its annotations, also those that the cache does not show yet.
     pub(super) annotations: BTreeMap<String, String>,
-    /// What its gateway says. None: nothing.
+    /// What its gateway said a moment ago. None: nothing.
     pub(super) told: Option<Told>,
     /// Where its admin port is.
     pub(super) admin: Option<SocketAddr>,
@@ -72,12 +68,41 @@ impl Seen {
     }
 }
 
-/// Looks at every pod, and asks those that can answer.
-pub(super) async fn pods(
+/// The pods that the prober asks.
+pub(super) struct Places {
+    pub(super) caches: Caches,
+    pub(super) admin_port: u16,
+}
+
+impl Pods for Places {
+    fn clusters(&self) -> Vec<Cluster> {
+        self.caches.all()
+    }
+
+    fn of(&self, cluster: &Cluster) -> Option<Vec<Place>> {
+        let root = self.caches.clusters.get(cluster)?;
+        let pods = self.caches.pods(&root);
+        Some(pods.iter().filter_map(|pod| self.place(pod)).collect())
+    }
+}
+
+impl Places {
+    fn place(&self, pod: &Pod) -> Option<Place> {
+        let admin = admin(pod, self.admin_port).filter(|_| can_answer(state(pod)))?;
+        Some(Place {
+            uid: pod.uid()?,
+            admin,
+            restarts: gateway(pod.status.as_ref()?)?.restart_count,
+        })
+    }
+}
+
+/// Looks at every pod.
+pub(super) fn pods(
     root: &Root,
     caches: &Caches,
     memory: &mut Memory,
-    ask: &Ask,
+    prober: &Prober,
     admin_port: u16,
 ) -> Vec<Seen> {
     let pods = caches.pods(root);
@@ -85,24 +110,23 @@ pub(super) async fn pods(
     memory.annotated.retain(|uid, _| uids.contains(uid));
     memory.emptied.retain(|uid| uids.contains(uid));
 
+    let cluster = root.key();
     let look = |pod: Arc<Pod>| {
         let seen = seen(pod, memory, admin_port);
-        async move {
-            let Some(admin) = seen.admin.filter(|_| can_answer(seen.state)) else {
-                return seen;
-            };
-            let told = ask.load(admin).await;
-            Seen { told, ..seen }
+        let told = seen.pod.metadata.uid.as_deref();
+        let told = told.and_then(|uid| prober.told(&cluster, uid));
+        Seen {
+            told: told.filter(|_| can_answer(seen.state)),
+            ..seen
         }
     };
-    let looks: Vec<_> = pods.into_iter().map(look).collect();
-    stream::iter(looks).buffered(QUESTIONS).collect().await
+    pods.into_iter().map(look).collect()
 }
 
 /// What a plan is made from.
 pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observation {
     let service = caches.object(Kind::Service, root, root.name());
-    let service = service.filter(|it| root.owns(&it.metadata));
+    let service = service.filter(|it| it.is_of(root));
     let allocated = match (&root.status.image, &root.status.revision) {
         (Some(image), Some(revision)) => Some(Allocated {
             image: image.clone(),
@@ -110,22 +134,14 @@ pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observ
         }),
         _ => None,
     };
+    let mut counted = pods.iter().filter(|seen| seen.state != PodState::Leave);
     Observation {
         pods: pods.iter().map(Seen::pod).collect(),
-        serves: service.and_then(|service| serves(&service)),
+        serves: service.and_then(|service| service.serves.clone()),
         desired: u32::try_from(root.status.desired_replicas)
             .ok()
             .filter(|desired| *desired > 0),
-        config: caches
-            .object(Kind::ConfigMap, root, &names::config_map(root.name()))
-            .and_then(|it| {
-                let text = it
-                    .data
-                    .pointer(&format!("/data/{}", names::CONFIG_FILE.replace('/', "~1")))?;
-                serde_json::from_str(text.as_str()?)
-                    .ok()
-                    .map(|config| plan::digest(&config))
-            }),
+        config: counted.find_map(|seen| seen.annotations.get(names::CONFIG).cloned()),
         allocated,
     }
 }
@@ -133,21 +149,23 @@ pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observ
 fn seen(pod: Arc<Pod>, memory: &Memory, admin_port: u16) -> Seen {
     let written = pod.uid().and_then(|uid| memory.annotated.get(&uid));
     let annotations = match written {
-        Some(written) if is_stale(&pod.metadata, written.version) => written.annotations.clone(),
+        Some(written) if is_stale(version(&pod.metadata), written.version) => {
+            written.annotations.clone()
+        }
         _ => pod.annotations().clone(),
     };
-    let ip = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.pod_ip.as_deref());
-    let ip: Option<IpAddr> = ip.and_then(|ip| ip.parse().ok());
     Seen {
         state: state(&pod),
         annotations,
         told: None,
-        admin: ip.map(|ip| SocketAddr::new(ip, admin_port)),
+        admin: admin(&pod, admin_port),
         pod,
     }
+}
+
+fn admin(pod: &Pod, port: u16) -> Option<SocketAddr> {
+    let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    Some(SocketAddr::new(ip, port))
 }
 
 fn state(pod: &Pod) -> PodState {
@@ -183,14 +201,6 @@ fn gateway(status: &PodStatus) -> Option<&ContainerStatus> {
 
 fn can_answer(state: PodState) -> bool {
     matches!(state, PodState::Ready | PodState::Unready)
-}
-
-fn serves(service: &DynamicObject) -> Option<Serves> {
-    let selector = service.data.pointer("/spec/selector")?;
-    match selector.get(names::REVISION) {
-        Some(revision) => Some(Serves::Revision(revision.as_str()?.to_owned())),
-        None => Some(Serves::All),
-    }
 }
 
 #[cfg(test)]

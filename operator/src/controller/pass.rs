@@ -10,17 +10,22 @@ use super::caches::Caches;
 use super::events::News;
 use super::memory::Memory;
 use super::metrics::Metrics;
+use super::nodes::Nodes;
 use super::observe::{self, Seen};
+use super::prober::{Pace, Prober};
 use super::render::{self, Rendered};
 use super::root::Root;
 use super::tell::{self, Refusal};
 use super::{Error, names};
 use crate::api::{WseClusterSpec, WseClusterStatus, check};
 use crate::ask::Ask;
-use crate::plan::{Plan, Subject, plan};
+use crate::plan::{Plan, Subject, digest, plan};
 
 /// When a cluster that waits for a person is looked at again, if nothing changes before.
 const UNACTIONABLE: Duration = Duration::from_secs(60);
+
+/// A plan that wants to look again so soon waits for what pods do.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// What every pass needs.
 pub(super) struct Context {
@@ -29,6 +34,8 @@ pub(super) struct Context {
     pub(super) reporter: Reporter,
     pub(super) ask: Ask,
     pub(super) metrics: Metrics,
+    /// Where pods may run.
+    pub(super) nodes: Nodes,
     /// The gateway's image where a spec names none.
     pub(super) default_image: String,
     /// Where pods answer the operator.
@@ -39,6 +46,7 @@ pub(super) struct Context {
 pub(super) struct Pass<'a> {
     pub(super) context: &'a Context,
     pub(super) caches: &'a Caches,
+    pub(super) prober: &'a Prober,
     pub(super) root: &'a Root,
 }
 
@@ -89,7 +97,7 @@ impl Pass<'_> {
         let root = self.root;
         let context = self.context;
         let before = self.told(memory);
-        let pods = observe::pods(root, self.caches, memory, &context.ask, context.admin_port).await;
+        let pods = observe::pods(root, self.caches, memory, self.prober, context.admin_port);
         let observation = observe::observation(root, self.caches, &pods);
         let subject = Subject {
             cluster: &root.full_name(),
@@ -100,6 +108,7 @@ impl Pass<'_> {
         };
         let (plan, next) = plan(&subject, &observation, &memory.plan, SystemTime::now());
         memory.plan = next;
+        self.prober.pace(&root.key(), pace(&plan));
         if !root.paused() {
             self.announce(&before, &plan).await;
         }
@@ -159,7 +168,7 @@ impl Pass<'_> {
             }
             Ok(()) => Ok(()),
         };
-        let token = match self.admin_token(memory).await {
+        let token = match self.admin_token(pace(plan), memory).await {
             Ok(token) => Some(token),
             Err(error) => {
                 note(Err(error))?;
@@ -171,7 +180,7 @@ impl Pass<'_> {
         }
         self.shrink(plan, memory).await?;
         if self.shows_config(&objects) {
-            self.refresh(pods, &render::digest(plan), memory).await?;
+            self.refresh(pods, &digest(&plan.config), memory).await?;
         }
         if let Some(token) = token {
             self.act(&plan.actions, pods, &token, memory).await?;
@@ -181,6 +190,15 @@ impl Pass<'_> {
         }
         memory.overridden = overridden;
         refused.map_or(Ok(()), Err)
+    }
+}
+
+/// How closely a plan wants its pods watched.
+fn pace(plan: &Plan) -> Pace {
+    if plan.wake_after <= BUSY {
+        Pace::Busy
+    } else {
+        Pace::Rest
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -39,6 +40,11 @@ impl Root {
         format!("{}/{}", self.namespace(), self.name())
     }
 
+    /// What it is called by in queues and maps.
+    pub(super) fn key(&self) -> ObjectRef<Self> {
+        ObjectRef::new(self.name()).within(self.namespace())
+    }
+
     /// Whether nothing but the status may be written.
     pub(super) fn paused(&self) -> bool {
         let annotations = self.metadata.annotations.as_ref();
@@ -70,13 +76,6 @@ impl Root {
             controller: Some(true),
             block_owner_deletion: Some(true),
         }
-    }
-
-    /// Whether an object says that this cluster made it.
-    pub(super) fn owns(&self, object: &ObjectMeta) -> bool {
-        let owners = object.owner_references.iter().flatten();
-        let mut controllers = owners.filter(|owner| owner.controller == Some(true));
-        controllers.any(|owner| owner.uid == self.uid())
     }
 }
 
@@ -147,22 +146,5 @@ mod tests {
         assert!(error.starts_with("spec.capacity.tier: "), "{error}");
         assert!(error.contains("Gigantic"), "{error}");
         assert_eq!(root.status.replicas, 3);
-    }
-
-    #[test]
-    fn only_the_controlling_owner_counts() {
-        let root: Root = serde_json::from_value(json!({
-            "metadata": {"name": "chat", "namespace": "a", "uid": "1"}, "spec": {},
-        }))
-        .unwrap();
-        let of =
-            |owner: Value| serde_json::from_value(json!({"ownerReferences": [owner]})).unwrap();
-        let mut owner = serde_json::to_value(root.owner()).unwrap();
-        assert!(root.owns(&of(owner.clone())));
-        owner["controller"] = false.into();
-        assert!(!root.owns(&of(owner.clone())));
-        owner["controller"] = true.into();
-        owner["uid"] = "2".into();
-        assert!(!root.owns(&of(owner)));
     }
 }

@@ -18,15 +18,21 @@ use super::health::Health;
 use super::lease::Lease;
 use super::memory::Memories;
 use super::metrics::Metrics;
+use super::nodes::{self, Nodes};
+use super::observe::Places;
 use super::pass::{Context, Pass};
+use super::prober::{Prober, QUESTIONS};
 use super::root::Root;
 use super::{Error, names, serve, watches};
 use crate::ask::Ask;
 
-/// Clusters that are worked on at once: a pass waits for pods that do not answer.
+/// Clusters that are worked on at once: a pass waits for the API server, and for pods that are told
+/// to drain.
 const CONCURRENCY: u16 = 32;
 /// Changes that come together are one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How long the first pass waits to know the nodes, which it can do without.
+const NODES: Duration = Duration::from_secs(5);
 /// How long giving the Lease back may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -63,15 +69,22 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let mut tasks = JoinSet::new();
     tasks.spawn(serve::serve(listener, health.clone(), metrics.clone()));
 
+    let (nodes, of_nodes) = Nodes::new();
     let context = Arc::new(Context {
         reporter: reporter(&options),
         client: client.clone(),
         ask: Ask::new(),
         metrics,
+        nodes,
         default_image: options.sidecar_image.clone(),
         admin_port: names::ADMIN_PORT,
     });
     let fleets = follow(&options, &context, &health, &mut tasks);
+    let changed = {
+        let fleets = fleets.clone();
+        move || fleets.iter().for_each(|one| one.look_at_all())
+    };
+    tasks.spawn(nodes::follow(client.clone(), of_nodes, changed));
     tokio::select! {
         result = lead(&options, client, &context, fleets, end) => result,
         Some(_) = tasks.join_next() => Err(Error::Ended("a watch")),
@@ -108,7 +121,47 @@ struct Fleets {
     caches: Caches,
     changes: watches::Changes,
     memories: Memories,
+    prober: Prober,
     context: Arc<Context>,
+}
+
+impl Fleets {
+    fn places(&self) -> Places {
+        Places {
+            caches: self.caches.clone(),
+            admin_port: self.context.admin_port,
+        }
+    }
+
+    /// Has a pass made over every cluster.
+    fn look_at_all(&self) {
+        for cluster in self.caches.all() {
+            // Nobody hears it while this is the standby.
+            let _ = self.changes.send(cluster);
+        }
+    }
+
+    /// Counts the clusters, and forgets those that are gone.
+    fn tidy(&self) {
+        let Context { metrics, .. } = &*self.context;
+        let count = self.caches.clusters.len();
+        let clusters = metrics.clusters.with_label_values(&[&self.place]);
+        clusters.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.memories.tidy(count, || self.caches.uids());
+    }
+
+    async fn first_round(&self) {
+        self.prober.first_round(&self.places()).await;
+    }
+
+    /// Asks pods how they are, for ever.
+    async fn ask(&self, questions: usize) {
+        let Context { ask, metrics, .. } = &*self.context;
+        let asked = &metrics.pod_questions;
+        self.prober
+            .run(&self.places(), ask, questions, &self.changes, asked)
+            .await;
+    }
 }
 
 fn follow(
@@ -130,6 +183,7 @@ fn follow(
             caches,
             changes,
             memories: Memories::default(),
+            prober: Prober::default(),
             context: context.clone(),
         })
     };
@@ -152,6 +206,10 @@ async fn lead(
             return Err(Error::Ended("a watch"));
         },
     }
+    tokio::select! {
+        () = &mut end => return Ok(()),
+        _ = tokio::time::timeout(NODES, context.nodes.answered()) => {}
+    }
     let (namespace, name) = (&options.lease_namespace, &options.lease_name);
     let mut lease = tokio::select! {
         () = &mut end => return Ok(()),
@@ -166,11 +224,21 @@ async fn lead(
         lease.won().await?;
         tracing::info!("leads");
         context.metrics.leads.set(1);
+        let questions = QUESTIONS.div_ceil(fleets.len());
+        // Ends with this scope: whoever does not lead loads no pod.
+        let mut questioners = JoinSet::new();
+        for one in &fleets {
+            let one = one.clone();
+            questioners.spawn(async move { one.ask(questions).await });
+        }
+        let first = fleets.iter().map(|one| one.first_round());
+        future::join_all(first).await;
         let work = fleets
             .into_iter()
             .map(|one| passes(one).for_each(|()| future::ready(())));
         tokio::select! {
             lost = lease.lost() => Err(lost),
+            Some(_) = questioners.join_next() => Err(Error::Ended("asking pods")),
             _ = future::join_all(work) => Err(Error::Ended("the queue of passes")),
         }
     };
@@ -186,7 +254,7 @@ async fn lead(
 
 /// Passes over every cluster, for ever.
 fn passes(fleets: Arc<Fleets>) -> impl Stream<Item = ()> {
-    let queue = watches::queue(fleets.caches.clusters.clone(), &fleets.changes);
+    let queue = watches::queue(fleets.caches.clone(), &fleets.changes);
     let clusters = fleets.caches.clusters.clone();
     let config = Config::default()
         .concurrency(CONCURRENCY)
@@ -202,31 +270,24 @@ fn passes(fleets: Arc<Fleets>) -> impl Stream<Item = ()> {
             );
             Action::requeue(retry)
         },
-        fleets,
+        fleets.clone(),
         clusters,
         queue,
         config,
     );
-    passes.map(|_| ())
+    // Also after what was a pass over a cluster that is gone.
+    passes.map(move |_| fleets.tidy())
 }
 
 async fn one_pass(root: Arc<Root>, fleets: Arc<Fleets>) -> Result<Action, Error> {
-    let live = fleets.caches.uids();
-    let clusters = fleets
-        .context
-        .metrics
-        .clusters
-        .with_label_values(&[&fleets.place]);
-    clusters.set(i64::try_from(live.len()).unwrap_or(i64::MAX));
     let mut memory = fleets.memories.take(root.uid());
     let pass = Pass {
         context: &fleets.context,
         caches: &fleets.caches,
+        prober: &fleets.prober,
         root: &root,
     };
     let result = pass.run(&mut memory).await;
-    fleets
-        .memories
-        .put(root.uid(), memory, result.is_err(), &live);
+    fleets.memories.put(root.uid(), memory, result.is_err());
     result.map(Action::requeue)
 }

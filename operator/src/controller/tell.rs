@@ -41,7 +41,7 @@ impl Pass<'_> {
     /// The status that was written last, which the cache may not show yet.
     pub(super) fn told(&self, memory: &Memory) -> WseClusterStatus {
         match &memory.told {
-            Some((written, told)) if is_stale(self.root.meta(), *written) => told.clone(),
+            Some((written, told)) if is_stale(version(self.root.meta()), *written) => told.clone(),
             _ => self.root.status.clone(),
         }
     }

@@ -8,23 +8,27 @@ use std::pin::pin;
 use futures_util::{Stream, StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::{ApiResource, DynamicObject};
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::core::ApiResource;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::caches::Writers;
+use super::caches::{Caches, Writers};
 use super::health::{Health, Watch};
+use super::index::{Object, Writer};
 use super::names;
 use super::root::Root;
+use super::shown::{Watched, strip, strip_pod};
 
 /// Changes that wait to be taken up. More than these and everything is looked at.
 const CHANGES: usize = 4_096;
+/// Objects in one answer to a list. A ReplicaSet is some 10 KB of JSON, and seven lists begin together.
+const PAGE: u32 = 100;
 
 /// Whom changes are told.
 pub(super) type Changes = broadcast::Sender<ObjectRef<Root>>;
@@ -36,16 +40,10 @@ pub(super) fn changes() -> Changes {
 
 /// What is to be looked at, for ever: at first every cluster, then what has changed.
 pub(super) fn queue(
-    clusters: Store<Root>,
+    caches: Caches,
     changes: &Changes,
 ) -> impl Stream<Item = Result<ObjectRef<Root>, Infallible>> + Send + use<> {
-    let all = move || -> Vec<ObjectRef<Root>> {
-        let state = clusters.state();
-        state
-            .iter()
-            .map(|root| ObjectRef::from_obj(root.as_ref()))
-            .collect()
-    };
+    let all = move || caches.all();
     // Heard from before the first look, so that nothing falls between.
     let heard = changes.subscribe();
     let first = stream::iter([all()]);
@@ -69,69 +67,76 @@ pub(super) fn start(
     health: &Health,
     tasks: &mut JoinSet<()>,
 ) {
-    let ours = watcher::Config::default().labels(names::OURS);
+    let config = config();
     let api = typed::<Root>(client, namespace);
     let watch = health.watch::<Root>(&(), namespace);
-    let clusters = objects(api, watcher::Config::default(), writers.clusters, watch);
+    let clusters = events(api, config.clone(), watch)
+        .modify(|root| strip(root.meta_mut()))
+        .reflect(writers.clusters)
+        .touched_objects();
     // What this controller writes, the status, changes neither.
     let meant = predicates::generation.combine(predicates::annotations);
     let clusters = clusters.predicate_filter(meant, PredicateConfig::default());
-    tasks.spawn(tell(clusters, changes.clone(), |root: &Root| {
-        Some(ObjectRef::from_obj(root))
-    }));
+    tasks.spawn(tell(clusters, changes.clone()));
 
+    let ours = config.labels(names::OURS);
     let api = typed::<Pod>(client, namespace);
     let watch = health.watch::<Pod>(&(), namespace);
-    let pods = objects(api, ours.clone(), writers.pods, watch);
-    tasks.spawn(tell(pods, changes.clone(), whose));
+    let pods = events(api, ours.clone(), watch).modify(strip_pod);
+    tasks.spawn(fill(pods, writers.pods, changes.clone()));
 
     for (kind, writer) in writers.owned {
         let resource = kind.resource();
         let api = dynamic(client, namespace, &resource);
-        let watch = health.watch::<DynamicObject>(&resource, namespace);
-        let owned = objects(api, ours.clone(), writer, watch);
-        tasks.spawn(tell(owned, changes.clone(), whose));
+        let watch = health.watch::<Watched>(&resource, namespace);
+        let owned = events(api, ours.clone(), watch);
+        tasks.spawn(fill(owned, writer, changes.clone()));
     }
 }
 
-/// Fills a cache, and gives every object that came, changed or went.
-fn objects<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    writer: Writer<K>,
-    watch: Watch,
-) -> impl Stream<Item = watcher::Result<K>> + Send
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Clone + Debug + Eq + std::hash::Hash + Send + Sync,
-{
-    watcher(api, config)
-        .default_backoff()
-        .inspect(move |event| watch.note(event))
-        // Nothing here reads it, and it is half of an object.
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .reflect(writer)
-        .touched_objects()
+/// What is watched, a page of a list at a time: a page is there twice, as text and as objects.
+fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
 }
 
-async fn tell<K>(
-    objects: impl Stream<Item = watcher::Result<K>>,
+fn events<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    watch: Watch,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let events = watcher(api, config).default_backoff();
+    events.inspect(move |event| watch.note(event))
+}
+
+/// Fills a cache, and tells of the clusters whose objects came, changed or went.
+async fn fill<K, T>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    mut writer: Writer<T>,
     changes: Changes,
-    whose: impl Fn(&K) -> Option<ObjectRef<Root>>,
-) {
-    let mut objects = pin!(objects);
-    while let Some(object) = objects.next().await {
-        // Errors are noted already. Nobody hears the changes while this is the standby.
-        if let Some(root) = object.ok().and_then(|object| whose(&object)) {
-            let _ = changes.send(root);
+) where
+    K: Into<T>,
+    T: Object,
+{
+    let mut events = pin!(events);
+    while let Some(event) = events.next().await {
+        // Errors are noted already.
+        for cluster in event.map(|event| writer.take(event)).unwrap_or_default() {
+            // Nobody hears it while this is the standby.
+            let _ = changes.send(cluster);
         }
     }
 }
 
-/// The cluster that an object says it is of.
-fn whose(object: &impl ResourceExt) -> Option<ObjectRef<Root>> {
-    let cluster = object.labels().get(names::CLUSTER)?;
-    Some(ObjectRef::new(cluster).within(&object.namespace()?))
+async fn tell(clusters: impl Stream<Item = watcher::Result<Root>>, changes: Changes) {
+    let mut clusters = pin!(clusters);
+    while let Some(root) = clusters.next().await {
+        if let Ok(root) = root {
+            let _ = changes.send(root.key());
+        }
+    }
 }
 
 fn typed<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -145,7 +150,7 @@ where
     }
 }
 
-fn dynamic(client: &Client, namespace: Option<&str>, kind: &ApiResource) -> Api<DynamicObject> {
+fn dynamic(client: &Client, namespace: Option<&str>, kind: &ApiResource) -> Api<Watched> {
     let client = client.clone();
     match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, kind),

@@ -51,7 +51,7 @@ impl Fleet {
         }
         for (index, ready, load) in questions.join_all().await {
             self.children[index].ready = ready;
-            self.children[index].load = load.map(|told| told.load);
+            self.children[index].load = load.ok().map(|told| told.load);
         }
         Observation {
             pods: self.children.iter().map(Child::pod).collect(),

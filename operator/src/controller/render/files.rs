@@ -1,8 +1,5 @@
 //! What pods mount: the configuration and the admin token; and who they are.
 
-use std::hash::Hasher;
-
-use fnv::FnvHasher;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 
@@ -43,13 +40,6 @@ pub(super) fn service_account(subject: Subject<'_>) -> Wanted {
         ..ServiceAccount::default()
     };
     Wanted::new(Kind::ServiceAccount, name, &body)
-}
-
-/// Names a configuration.
-pub(in crate::controller) fn digest(plan: &Plan) -> String {
-    let mut hasher = FnvHasher::default();
-    hasher.write(text(plan).as_bytes());
-    format!("{:016x}", hasher.finish())
 }
 
 fn text(plan: &Plan) -> String {

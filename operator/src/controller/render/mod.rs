@@ -22,7 +22,7 @@ use super::root::Root;
 use crate::api::WseClusterSpec;
 use crate::plan::Plan;
 
-pub(super) use self::files::{admin_secret, digest};
+pub(super) use self::files::admin_secret;
 
 /// An object as it should be.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Subject, gateway, merge};
 use crate::api::Spread;
-use crate::controller::{names, render};
+use crate::controller::names;
+use crate::plan::digest;
 
 /// How long a gateway takes to end after its last session: calls under way have 5 s, and the process
 /// 3 s to close what it has open.
@@ -114,7 +115,7 @@ fn metadata(subject: Subject<'_>, revision: &str, overridden: &mut Vec<String>) 
         .unwrap_or_default();
     let mut labels = names::labels(subject.cluster());
     labels.insert(names::REVISION.into(), revision.into());
-    let annotations = [(names::CONFIG.into(), render::digest(subject.plan))].into();
+    let annotations = [(names::CONFIG.into(), digest(&subject.plan.config))].into();
     let mut over = |ours: Labels, mut merged: Labels, field| {
         for (key, value) in ours {
             if merged.insert(key.clone(), value).is_some() {

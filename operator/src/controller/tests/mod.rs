@@ -204,6 +204,11 @@ async fn a_drain_is_recorded_before_the_pod_is_asked_and_asked_again_until_it_kn
         2,
         "not before it is empty"
     );
+    assert!(
+        !world.has_answer("chat-b"),
+        "what it said before it was asked to drain proves nothing"
+    );
+    assert!(world.has_answer("chat-a"));
 
     // Its gateway says that it serves: it is another process since, or never heard.
     assert_eq!(

@@ -9,6 +9,7 @@ use http::Method;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
 use kube::runtime::events::Reporter;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -22,8 +23,12 @@ use crate::controller::caches::{Caches, Writers};
 use crate::controller::kind::Kind;
 use crate::controller::memory::Memory;
 use crate::controller::metrics::Metrics;
+use crate::controller::nodes::Nodes;
+use crate::controller::observe::Places;
 use crate::controller::pass::{Context, Pass};
+use crate::controller::prober::Prober;
 use crate::controller::root::Root;
+use crate::controller::shown::Watched;
 use crate::plan;
 
 pub(super) const CLUSTER: &str = "wseclusters/chat";
@@ -33,6 +38,7 @@ pub(super) struct World {
     pub(super) memory: Memory,
     context: Context,
     caches: Caches,
+    prober: Prober,
     writers: Writers,
 }
 
@@ -51,6 +57,7 @@ impl World {
             client: server.client(),
             ask: Ask::new(),
             metrics: Metrics::new(),
+            nodes: Nodes::new().0,
             default_image: "gateway:1".into(),
             admin_port: admin.port(),
         };
@@ -61,6 +68,7 @@ impl World {
             memory,
             context,
             caches,
+            prober: Prober::default(),
             writers,
         };
         world
@@ -95,7 +103,7 @@ impl World {
             .with(|state| state.objects.keys().filter(is_one).cloned().collect())
     }
 
-    /// One pass, by caches that show what is there.
+    /// One pass, by caches that show what is there and pods that have just answered.
     pub(super) async fn pass(&mut self) -> Result<Duration, Error> {
         self.pass_over(self.object(CLUSTER)).await
     }
@@ -103,13 +111,26 @@ impl World {
     /// One pass over the cluster as it is shown here.
     pub(super) async fn pass_over(&mut self, cluster: Value) -> Result<Duration, Error> {
         self.follow();
+        let places = Places {
+            caches: self.caches.clone(),
+            admin_port: self.context.admin_port,
+        };
+        self.prober.ask_all(&places, &self.context.ask).await;
         let root: Root = serde_json::from_value(cluster).unwrap();
         let pass = Pass {
             context: &self.context,
             caches: &self.caches,
+            prober: &self.prober,
             root: &root,
         };
         pass.run(&mut self.memory).await
+    }
+
+    /// Whether what a pod said last still counts.
+    pub(super) fn has_answer(&self, pod: &str) -> bool {
+        let cluster = ObjectRef::new("chat").within("a");
+        let told = self.prober.told(&cluster, &format!("uid of {pod}"));
+        told.is_some()
     }
 
     /// One pass, and what it wrote apart from events.
@@ -192,14 +213,14 @@ impl World {
             ours.map(|(_, object)| object.clone()).collect::<Vec<_>>()
         };
         fill(of("wseclusters"), |event| {
-            self.writers.clusters.apply_watcher_event(event);
+            self.writers.clusters.apply_watcher_event(&event);
         });
         fill::<Pod>(of("pods"), |event| {
-            self.writers.pods.apply_watcher_event(event);
+            self.writers.pods.take(event);
         });
         for (kind, writer) in &mut self.writers.owned {
-            fill(of(&Kind::resource(*kind).plural), |event| {
-                writer.apply_watcher_event(event);
+            fill::<Watched>(of(&Kind::resource(*kind).plural), |event| {
+                writer.take(event);
             });
         }
     }
@@ -207,13 +228,13 @@ impl World {
 
 fn fill<K: Resource + Clone + DeserializeOwned>(
     objects: Vec<Value>,
-    mut apply: impl FnMut(&Event<K>),
+    mut apply: impl FnMut(Event<K>),
 ) {
-    apply(&Event::Init);
+    apply(Event::Init);
     for object in objects {
-        apply(&Event::InitApply(serde_json::from_value(object).unwrap()));
+        apply(Event::InitApply(serde_json::from_value(object).unwrap()));
     }
-    apply(&Event::InitDone);
+    apply(Event::InitDone);
 }
 
 /// Where all pods answer. Their calls are written down among those to the API server.
