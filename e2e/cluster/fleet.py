@@ -7,6 +7,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import kube
 
@@ -73,7 +74,7 @@ class Fleet:
             status = whole.get("status", {})
             told = [kube.condition(whole, kind) for kind in ("Ready", "Settled")]
             fits = status.get("observedGeneration") == whole["metadata"]["generation"]
-            count = status.get("readyReplicas") == status.get("replicas") == whole["spec"]["scaling"]["replicas"]
+            count = status.get("readyReplicas") == status.get("replicas") == status.get("desiredReplicas")
             done = fits and count and all(it.get("status") == "True" for it in told)
             return whole if done else f"{status}"
 
@@ -91,6 +92,11 @@ class Fleet:
         pods = kube.get("pods", "--namespace", self.namespace, f"--selector=wse.dev/cluster={self.name}")["items"]
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
+    def loads(self) -> dict[str, dict]:
+        """What each pod that stays says of itself, by its name."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/%s:9090/proxy/load"
+        return {name: json.loads(kube.kubectl("get", "--raw", path % name)) for name in sorted(self.names())}
+
     def names(self) -> set[str]:
         return {pod["metadata"]["name"] for pod in self.pods()}
 
@@ -106,10 +112,10 @@ class Fleet:
 class Bench:
     """Clients in a pod, connected through the Service, that come back when they are asked to move."""
 
-    def __init__(self, fleet: Fleet, connections: int, image: str):
+    def __init__(self, fleet: Fleet, connections: int, image: str, rate: int = 500):
         self.fleet, self.connections = fleet, connections
         arguments = ["hold", "--reconnect", "--output=json", f"--host={fleet.name}", "--port=80", "--seconds=600"]
-        arguments += [f"--connections={connections}", "--rate=500", "--topic=bench.all", "--workers=1"]
+        arguments += [f"--connections={connections}", f"--rate={rate}", "--topic=bench.all", "--workers=1"]
         arguments += [f"--secret={SECRET}", f"--issuer={ISSUER}"]
         container = {"name": "bench", "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments}
         spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 60}
@@ -138,6 +144,22 @@ class Bench:
         log = kube.kubectl("logs", "--namespace", self.fleet.namespace, "bench").splitlines()
         held = [line for line in log if '"holding"' in line]
         return held if held else f"{log[-3:]}"
+
+
+@contextmanager
+def publisher(fleet: Fleet, image: str, per_second: int):
+    """A backend in a pod that publishes numbered messages to the topic of [`Bench`]'s clients."""
+    arguments = ["publish", f"--api=http://{fleet.name}-api:8081", f"--host={fleet.name}", "--port=80", "--connections=1"]
+    arguments += ["--topic=bench.all", f"--messages-per-second={per_second}", "--messages=1000000"]
+    arguments += [f"--secret={SECRET}", f"--issuer={ISSUER}", f"--api-key={KEY}"]
+    container = {"name": "publisher", "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments}
+    spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
+    kube.kubectl("delete", "pod", "publisher", "--namespace", fleet.namespace, "--ignore-not-found")
+    kube.apply(fleet.namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "publisher"}, "spec": spec})
+    yield
+    status = kube.get("pod", "publisher", "--namespace", fleet.namespace)["status"]
+    kube.kubectl("delete", "pod", "publisher", "--namespace", fleet.namespace)
+    assert status["phase"] == "Running", "it published to the end"
 
 
 def publish(port: int, topic: str, payload: dict, key: str = KEY, kind: str = "numbered") -> int:

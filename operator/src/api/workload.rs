@@ -182,12 +182,13 @@ pub struct PodTemplate {
 }
 
 impl PodTemplate {
-    /// What the gateway's container asks of a processor, in thousandths, where the template says so.
+    /// What the gateway's container may use of a processor, in thousandths, where the template says so:
+    /// its limit, or what it asks for where it has none.
     pub fn gateway_millicores(&self) -> Option<u32> {
         let containers = self.spec.get("containers")?.as_array()?;
         let gateway = containers.iter().find(|it| it["name"] == "gateway")?;
         let resources = &gateway["resources"];
-        [&resources["requests"]["cpu"], &resources["limits"]["cpu"]]
+        [&resources["limits"]["cpu"], &resources["requests"]["cpu"]]
             .into_iter()
             .find_map(millicores)
     }
@@ -272,7 +273,7 @@ mod tests {
             (json!({"requests": {"cpu": 2}}), Some(2_000)),
             (
                 json!({"requests": {"cpu": "0.5"}, "limits": {"cpu": "4"}}),
-                Some(500),
+                Some(4_000),
             ),
             (json!({"limits": {"cpu": "1.0001"}}), Some(1_001)),
             (json!({"requests": {"cpu": "much", "memory": "1Gi"}}), None),

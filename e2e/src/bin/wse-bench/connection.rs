@@ -191,13 +191,13 @@ impl Connection {
         let node = node.map_or("", |(node, _)| node).to_owned();
         self.track(|track| {
             track.moves += asked;
-            track.node = Some(node);
+            track.goes_to(Some(node));
         });
     }
 
     fn left(&self) {
         self.crowd.seen.borrow_mut().held -= 1;
-        self.track(|track| track.node = None);
+        self.track(|track| track.goes_to(None));
     }
 
     /// Notes how an open connection ended; whether it comes back.

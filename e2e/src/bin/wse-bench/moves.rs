@@ -31,6 +31,8 @@ pub(crate) struct Moves {
     /// Numbered messages that a connection did not receive, although it did receive some before and
     /// after them.
     missing: u64,
+    /// Of those, the ones that were missed by a connection that was there all the time.
+    lost: u64,
     /// Numbered messages that a connection received again.
     repeated: u64,
 }
@@ -43,6 +45,9 @@ pub(crate) struct Track {
     /// How often it was asked to move and has come back.
     pub(crate) moves: u32,
     numbers: Numbers,
+    /// The last number since it came to its node.
+    last: Option<u64>,
+    lost: u64,
 }
 
 /// Numbers that arrived, as runs from a first to a last: memory is for gaps, not for messages.
@@ -74,6 +79,7 @@ impl Moves {
             *self.nodes.entry(node.clone()).or_default() += 1;
         }
         self.missing += track.numbers.missing();
+        self.lost += track.lost;
         self.repeated += track.numbers.repeated;
     }
 
@@ -84,6 +90,7 @@ impl Moves {
         merge(&mut self.nodes, &other.nodes);
         self.failed_attempts += other.failed_attempts;
         self.missing += other.missing;
+        self.lost += other.lost;
         self.repeated += other.repeated;
         if let Some(span) = other.span_us {
             self.widen(span);
@@ -102,6 +109,7 @@ impl Moves {
             tenths: &self.tenths,
             nodes: &self.nodes,
             missing: self.missing,
+            lost: self.lost,
             repeated: self.repeated,
         }
     }
@@ -123,6 +131,7 @@ pub(crate) struct Summary<'a> {
     tenths: &'a BTreeMap<u64, u64>,
     nodes: &'a BTreeMap<String, u64>,
     missing: u64,
+    lost: u64,
     repeated: u64,
 }
 
@@ -145,16 +154,28 @@ impl fmt::Display for Moves {
         for (node, connections) in &self.nodes {
             writeln!(f, "now        {connections} on {node}")?;
         }
-        let (failed, missing, repeated) = (self.failed_attempts, self.missing, self.repeated);
-        writeln!(f, "attempts   {failed} came to nothing")?;
-        writeln!(f, "numbered   {missing} missing, {repeated} repeated")
+        writeln!(f, "attempts   {} came to nothing", self.failed_attempts)?;
+        let (missing, lost, repeated) = (self.missing, self.lost, self.repeated);
+        writeln!(
+            f,
+            "numbered   {missing} missing, {lost} of them while connected, {repeated} repeated"
+        )
     }
 }
 
 impl Track {
-    /// Notes a numbered message.
+    /// Notes a numbered message. They come in order, as the messages of one topic do.
     pub(crate) fn number(&mut self, number: u64) {
         self.numbers.add(number);
+        let before = self.last.replace(number);
+        let expected = before.map_or(number, |last| last.saturating_add(1));
+        self.lost += number.saturating_sub(expected);
+    }
+
+    /// It has come to a node, or is away.
+    pub(crate) fn goes_to(&mut self, node: Option<String>) {
+        self.node = node;
+        self.last = None;
     }
 }
 
@@ -218,6 +239,22 @@ mod tests {
             assert_eq!(numbers.missing(), missing, "{received:?}");
             assert_eq!(numbers.repeated, repeated, "{received:?}");
         }
+    }
+
+    #[test]
+    fn what_is_missed_while_away_is_not_lost() {
+        let mut track = Track::default();
+        for number in [3, 4, 7] {
+            track.number(number);
+        }
+        track.goes_to(None);
+        track.goes_to(Some("b".into()));
+        for number in [12, 13, 15] {
+            track.number(number);
+        }
+        let mut moves = Moves::default();
+        moves.add(&track);
+        assert_eq!((moves.missing, moves.lost), (2 + 4 + 1, 2 + 1));
     }
 
     #[test]
