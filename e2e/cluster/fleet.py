@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+from websockets.sync.client import connect
+
 import kube
 
 SECRET = "a-test-secret-of-32-bytes-or-more"
@@ -39,15 +41,15 @@ def cluster(name: str = "chat", **spec) -> dict:
     return {"apiVersion": "wse.dev/v1alpha1", "kind": "WseCluster", "metadata": metadata, "spec": whole}
 
 
-def token(user: str, *topics: str) -> str:
-    """Signed with the secret of `cluster`."""
+def token(user: str, *topics: str, key: str = SECRET) -> str:
+    """Signed with the secret of `cluster`, or another."""
 
     def part(value: dict) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
 
     claims = {"sub": user, "iss": ISSUER, "aud": ISSUER, "exp": int(time.time()) + 3_600}
     text = part({"alg": "HS256", "typ": "JWT"}) + b"." + part({**claims, "wse_topics": {"allow": topics, "deny": []}})
-    signature = hmac.digest(SECRET.encode(), text, hashlib.sha256)
+    signature = hmac.digest(key.encode(), text, hashlib.sha256)
     return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
@@ -103,10 +105,64 @@ class Fleet:
     def uids(self) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.pods()}
 
+    @contextmanager
+    def never_fewer_than(self, wanted: int):
+        """All the while at least so many pods take clients, the Service sends clients to as many, and the status says
+        that the fleet is well."""
+        place = ("--namespace", self.namespace)
+        watches = [
+            (kube.Watch("pods", *place, f"--selector=wse.dev/cluster={self.name}"), takes_clients),
+            (kube.Watch("endpointslices", *place, f"--selector=kubernetes.io/service-name={self.name}"), ready_endpoints),
+            (kube.Watch("wse", *place, f"--field-selector=metadata.name={self.name}"), lambda it: wanted * is_well(it)),
+        ]
+        try:
+            for watch, count in watches:
+                kube.until(f"there are {wanted}", lambda: watch.states and sum(map(count, watch.states[-1])) >= wanted)
+            yield
+        finally:
+            seen = [(watch.end(), count) for watch, count in watches]
+        for states, count in seen:
+            counts = [sum(map(count, state)) for state in states]
+            # A watch begins with one object after another.
+            first = next(index for index, count in enumerate(counts) if count >= wanted)
+            least = counts.index(min(counts[first:]), first)
+            assert counts[least] >= wanted, f"{counts}: {json.dumps(states[least])}"
+            assert len(counts) - first > 1, "nothing was seen to change"
+
+    def sessions(self) -> dict[str, int]:
+        """How many clients each pod has."""
+
+        def of(pod: str) -> int:
+            with kube.forward(self.namespace, f"pod/{pod}", 9090) as admin:
+                with urllib.request.urlopen(f"http://127.0.0.1:{admin}/load", timeout=30) as answer:
+                    return json.load(answer)["connections"]
+
+        return {pod: of(pod) for pod in self.names()}
+
+    def poke(self) -> None:
+        """Has the kubelets bring the pods' files up to date. By themselves they do so within two minutes."""
+        mark = f"tests/poke={time.monotonic_ns()}"
+        selector = f"--selector=wse.dev/cluster={self.name}"
+        kube.kubectl("annotate", "pods", "--namespace", self.namespace, "--overwrite", selector, mark)
+
     def events(self, reason: str) -> list[str]:
         about = f"involvedObject.kind=WseCluster,involvedObject.name={self.name},reason={reason}"
         events = kube.get("events", "--namespace", self.namespace, f"--field-selector={about}")["items"]
         return [event["message"] for event in events]
+
+
+def takes_clients(pod: dict) -> bool:
+    metadata = pod["metadata"]
+    leaves = "deletionTimestamp" in metadata or "wse.dev/draining" in metadata.get("annotations", {})
+    return kube.condition(pod, "Ready").get("status") == "True" and not leaves
+
+
+def ready_endpoints(slice_: dict) -> int:
+    return sum(it["conditions"].get("ready", False) for it in slice_.get("endpoints") or [])
+
+
+def is_well(whole: dict) -> bool:
+    return all(kube.condition(whole, kind).get("status") == "True" for kind in ("Ready", "BackplaneReachable"))
 
 
 class Bench:
@@ -160,6 +216,12 @@ def publisher(fleet: Fleet, image: str, per_second: int):
     status = kube.get("pod", "publisher", "--namespace", fleet.namespace)["status"]
     kube.kubectl("delete", "pod", "publisher", "--namespace", fleet.namespace)
     assert status["phase"] == "Running", "it published to the end"
+
+
+def connects(port: int, bearer: str) -> bool:
+    """Whether a gateway behind a forwarded port takes this token."""
+    with connect(f"ws://127.0.0.1:{port}/wse", additional_headers={"authorization": f"Bearer {bearer}"}) as socket:
+        return json.loads(socket.recv())["t"] == "server_ready"
 
 
 def publish(port: int, topic: str, payload: dict, key: str = KEY, kind: str = "numbered") -> int:
