@@ -161,6 +161,7 @@ impl Pass<'_> {
             return !on;
         };
         let pod = seen.name();
+        self.acts();
         let done = self.context.ask.drain(admin, token, on).await;
         // Whatever came of it: what the pod said before proves nothing about after.
         let uid = seen.pod.uid().unwrap_or_default();

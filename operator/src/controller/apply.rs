@@ -166,6 +166,7 @@ impl Pass<'_> {
 
     /// Counts a call that wrote.
     pub(super) fn wrote(&self, kind: &str) {
+        self.acts();
         self.context.metrics.writes.with_label_values(&[kind]).inc();
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Memory {
     pub(super) emptied: HashSet<String>,
     /// What was said to be overridden.
     pub(super) overridden: Vec<String>,
+    /// Passes since the last that changed anything.
+    pub(super) idle_passes: u32,
     /// Passes that failed since the last that did not.
     failures: u32,
 }

@@ -39,6 +39,7 @@ mod nodes;
 mod observe;
 mod pass;
 mod prober;
+mod queue;
 mod render;
 mod root;
 mod run;

@@ -1,6 +1,7 @@
 //! One pass over one cluster: look, plan, make it so, tell.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use kube::runtime::events::Reporter;
@@ -27,6 +28,9 @@ const UNACTIONABLE: Duration = Duration::from_secs(60);
 /// A plan that wants to look again so soon waits for what pods do.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// The longest wait of a plan that waits for what pods do.
+const PATIENT: Duration = Duration::from_secs(5);
+
 /// What every pass needs.
 pub(super) struct Context {
     pub(super) client: Client,
@@ -48,6 +52,25 @@ pub(super) struct Pass<'a> {
     pub(super) caches: &'a Caches,
     pub(super) prober: &'a Prober,
     pub(super) root: &'a Root,
+    /// Whether it has changed anything, or tried to.
+    acted: AtomicBool,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(
+        context: &'a Context,
+        caches: &'a Caches,
+        prober: &'a Prober,
+        root: &'a Root,
+    ) -> Self {
+        Self {
+            context,
+            caches,
+            prober,
+            root,
+            acted: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Pass<'_> {
@@ -86,7 +109,17 @@ impl Pass<'_> {
             }
         };
         metrics.passes.with_label_values(&[outcome]).inc();
-        result.map(|(wake_after, _)| wake_after)
+        let (wake_after, _) = result?;
+        memory.idle_passes = match self.acted.load(Ordering::Relaxed) {
+            true => 0,
+            false => memory.idle_passes.saturating_add(1),
+        };
+        Ok(stretch(wake_after, memory.idle_passes))
+    }
+
+    /// Takes note that something is changed, or tried to be.
+    pub(super) fn acts(&self) {
+        self.acted.store(true, Ordering::Relaxed);
     }
 
     async fn carry_out(
@@ -194,6 +227,16 @@ impl Pass<'_> {
     }
 }
 
+/// How long to wait where a plan would look again soon, and the last passes changed nothing: whatever
+/// it waits for is told of when it comes, so the look is only for what nobody tells of.
+fn stretch(wake_after: Duration, idle_passes: u32) -> Duration {
+    if wake_after > BUSY {
+        return wake_after;
+    }
+    let longer = wake_after * (1 << idle_passes.saturating_sub(1).min(8));
+    longer.min(PATIENT)
+}
+
 /// How closely a plan wants its pods watched.
 fn pace(plan: &Plan) -> Pace {
     if plan.wake_after <= BUSY {
@@ -233,4 +276,17 @@ fn readable<'a>(root: &'a Root, memory: &mut Memory) -> Result<&'a WseClusterSpe
         reason: "SpecInvalid",
         message: problems.join("; "),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_waits_is_looked_at_less_and_less_while_nothing_comes_of_it() {
+        let waits = [0, 1, 2, 3, 4, 40].map(|idle| stretch(BUSY, idle).as_secs());
+        assert_eq!(waits, [1, 1, 2, 4, 5, 5]);
+        let rest = Duration::from_secs(10);
+        assert_eq!(stretch(rest, 40), rest);
+    }
 }

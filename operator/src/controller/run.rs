@@ -5,13 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, future};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, future};
 use kube::Client;
-use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::events::Reporter;
+use kube::runtime::reflector::ObjectRef;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use super::caches::Caches;
 use super::health::Health;
@@ -22,15 +25,14 @@ use super::nodes::{self, Nodes};
 use super::observe::Places;
 use super::pass::{Context, Pass};
 use super::prober::{Prober, QUESTIONS};
+use super::queue::Queue;
 use super::root::Root;
 use super::{Error, names, serve, watches};
 use crate::ask::Ask;
 
 /// Clusters that are worked on at once: a pass waits for the API server, and for pods that are told
 /// to drain.
-const CONCURRENCY: u16 = 32;
-/// Changes that come together are one pass.
-const DEBOUNCE: Duration = Duration::from_millis(100);
+const CONCURRENCY: usize = 32;
 /// How long the first pass waits to know the nodes, which it can do without.
 const NODES: Duration = Duration::from_secs(5);
 /// How long giving the Lease back may take.
@@ -233,9 +235,7 @@ async fn lead(
         }
         let first = fleets.iter().map(|one| one.first_round());
         future::join_all(first).await;
-        let work = fleets
-            .into_iter()
-            .map(|one| passes(one).for_each(|()| future::ready(())));
+        let work = fleets.into_iter().map(passes);
         tokio::select! {
             lost = lease.lost() => Err(lost),
             Some(_) = questioners.join_next() => Err(Error::Ended("asking pods")),
@@ -253,41 +253,67 @@ async fn lead(
 }
 
 /// Passes over every cluster, for ever.
-fn passes(fleets: Arc<Fleets>) -> impl Stream<Item = ()> {
-    let queue = watches::queue(fleets.caches.clone(), &fleets.changes);
-    let clusters = fleets.caches.clusters.clone();
-    let config = Config::default()
-        .concurrency(CONCURRENCY)
-        .debounce(DEBOUNCE);
-    let passes = applier(
-        |root, fleets| Box::pin(one_pass(root, fleets)),
-        |root: Arc<Root>, error: &Error, fleets: Arc<Fleets>| {
-            let retry = fleets.memories.retry(root.uid());
-            tracing::error!(
-                cluster = root.full_name(),
-                retry_seconds = retry.as_secs(),
-                "{error}"
-            );
-            Action::requeue(retry)
-        },
-        fleets.clone(),
-        clusters,
-        queue,
-        config,
-    );
-    // Also after what was a pass over a cluster that is gone.
-    passes.map(move |_| fleets.tidy())
+async fn passes(fleets: Arc<Fleets>) {
+    // Heard from before the first look, so that nothing falls between.
+    let mut heard = fleets.changes.subscribe();
+    let (mut queue, mut running) = (Queue::default(), FuturesUnordered::new());
+    let all = |queue: &mut Queue| {
+        let now = Instant::now();
+        fleets
+            .caches
+            .all()
+            .into_iter()
+            .for_each(|one| queue.change(one, now));
+    };
+    all(&mut queue);
+    loop {
+        while running.len() < CONCURRENCY
+            && let Some(cluster) = queue.take(Instant::now())
+        {
+            running.push(one_pass(cluster, &fleets));
+        }
+        let next = queue.next().filter(|_| running.len() < CONCURRENCY);
+        let due = async {
+            match next {
+                Some(at) => sleep_until(at).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = heard.recv() => match changed {
+                Ok(cluster) => queue.change(cluster, Instant::now()),
+                Err(RecvError::Lagged(_)) => all(&mut queue),
+                Err(RecvError::Closed) => return,
+            },
+            Some((cluster, again)) = running.next() => {
+                queue.done(cluster, again, Instant::now());
+                fleets.tidy();
+            }
+            () = due => {}
+        }
+    }
 }
 
-async fn one_pass(root: Arc<Root>, fleets: Arc<Fleets>) -> Result<Action, Error> {
-    let mut memory = fleets.memories.take(root.uid());
-    let pass = Pass {
-        context: &fleets.context,
-        caches: &fleets.caches,
-        prober: &fleets.prober,
-        root: &root,
+/// One pass, and how long the cluster may wait for the next. None: there is no such cluster.
+async fn one_pass(
+    cluster: ObjectRef<Root>,
+    fleets: &Fleets,
+) -> (ObjectRef<Root>, Option<Duration>) {
+    let Some(root) = fleets.caches.clusters.get(&cluster) else {
+        return (cluster, None);
     };
+    let mut memory = fleets.memories.take(root.uid());
+    let pass = Pass::new(&fleets.context, &fleets.caches, &fleets.prober, &root);
     let result = pass.run(&mut memory).await;
     fleets.memories.put(root.uid(), memory, result.is_err());
-    result.map(Action::requeue)
+    let again = result.unwrap_or_else(|error| {
+        let retry = fleets.memories.retry(root.uid());
+        tracing::error!(
+            cluster = root.full_name(),
+            retry_seconds = retry.as_secs(),
+            "{error}"
+        );
+        retry
+    });
+    (cluster, Some(again))
 }

@@ -1,11 +1,10 @@
 //! Keeps the caches, and says which cluster each change is about. It runs in the standby too, so that
 //! whoever takes over knows everything already.
 
-use std::convert::Infallible;
 use std::fmt::Debug;
 use std::pin::pin;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::ApiResource;
@@ -15,10 +14,9 @@ use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watc
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::caches::{Caches, Writers};
+use super::caches::Writers;
 use super::health::{Health, Watch};
 use super::index::{Object, Writer};
 use super::names;
@@ -36,26 +34,6 @@ pub(super) type Changes = broadcast::Sender<ObjectRef<Root>>;
 /// Nobody hears them yet.
 pub(super) fn changes() -> Changes {
     broadcast::Sender::new(CHANGES)
-}
-
-/// What is to be looked at, for ever: at first every cluster, then what has changed.
-pub(super) fn queue(
-    caches: Caches,
-    changes: &Changes,
-) -> impl Stream<Item = Result<ObjectRef<Root>, Infallible>> + Send + use<> {
-    let all = move || caches.all();
-    // Heard from before the first look, so that nothing falls between.
-    let heard = changes.subscribe();
-    let first = stream::iter([all()]);
-    let later = stream::unfold((heard, all), |(mut heard, all)| async move {
-        let changed = match heard.recv().await {
-            Ok(root) => vec![root],
-            Err(RecvError::Lagged(_)) => all(),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((changed, (heard, all)))
-    });
-    first.chain(later).flat_map(stream::iter).map(Ok)
 }
 
 /// Watches one namespace, or all, for as long as the process runs.

@@ -117,12 +117,7 @@ impl World {
         };
         self.prober.ask_all(&places, &self.context.ask).await;
         let root: Root = serde_json::from_value(cluster).unwrap();
-        let pass = Pass {
-            context: &self.context,
-            caches: &self.caches,
-            prober: &self.prober,
-            root: &root,
-        };
+        let pass = Pass::new(&self.context, &self.caches, &self.prober, &root);
         pass.run(&mut self.memory).await
     }
 
