@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::hash::Hasher;
 
 use fnv::FnvHasher;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSecurityContext, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject, DynamicResourceScope};
 use kube::{Resource, ResourceExt};
@@ -200,7 +200,11 @@ impl Object for Pod {
     }
 
     fn cluster(&self) -> &str {
-        self.labels().get(names::CLUSTER).map_or("", String::as_str)
+        let labels = self.labels();
+        let cluster = labels
+            .get(names::CLUSTER)
+            .or_else(|| labels.get(names::PREFLIGHT));
+        cluster.map_or("", String::as_str)
     }
 
     fn resource_version(&self) -> Option<&str> {
@@ -208,10 +212,17 @@ impl Object for Pod {
     }
 }
 
-/// Takes from a pod what nobody here reads: its specification, containers beside the gateway, and
-/// annotations of others.
+/// Takes from a pod what nobody here reads: of its specification all but its node and its kernel
+/// settings, containers beside the gateway, and annotations of others.
 pub(super) fn strip_pod(pod: &mut Pod) {
-    pod.spec = None;
+    pod.spec = pod.spec.take().map(|spec| PodSpec {
+        node_name: spec.node_name,
+        security_context: spec.security_context.map(|it| PodSecurityContext {
+            sysctls: it.sysctls,
+            ..PodSecurityContext::default()
+        }),
+        ..PodSpec::default()
+    });
     strip(&mut pod.metadata);
     if let Some(status) = &mut pod.status {
         status.init_container_statuses = None;
@@ -317,14 +328,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_keeps_its_gateway_and_our_annotations() {
+    fn a_pod_keeps_its_gateway_its_kernel_settings_and_our_annotations() {
         let container = |name: &str| json!({"name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0});
         let mut pod: Pod = serde_json::from_value(json!({
             "metadata": {
                 "name": "x", "managedFields": [{"manager": "kubelet"}],
                 "annotations": {"wse.dev/draining": "now", "example.com/large": "x", names::DELETION_COST: "-1"},
             },
-            "spec": {"containers": []},
+            "spec": {
+                "containers": [container("gateway")], "nodeName": "n", "schedulerName": "x",
+                "securityContext": {"runAsUser": 1, "sysctls": [{"name": "a", "value": "1"}]},
+            },
             "status": {
                 "phase": "Running", "podIP": "10.0.0.1",
                 "containerStatuses": [container("other"), container("gateway")],
@@ -339,6 +353,10 @@ mod tests {
                 "metadata": {
                     "name": "x",
                     "annotations": {"wse.dev/draining": "now", names::DELETION_COST: "-1"},
+                },
+                "spec": {
+                    "containers": [], "nodeName": "n",
+                    "securityContext": {"sysctls": [{"name": "a", "value": "1"}]},
                 },
                 "status": {
                     "phase": "Running", "podIP": "10.0.0.1", "containerStatuses": [container("gateway")],

@@ -13,8 +13,10 @@ use super::observe::Seen;
 use super::pass::Pass;
 use super::root::Root;
 use super::{Error, events, names};
-use crate::api::{WseCluster, WseClusterStatus};
-use crate::plan::{self, Plan, PodState, Serves};
+use crate::api::{
+    AppliedSysctl, KernelStatus, OmittedSysctl, RefusedSysctl, WseCluster, WseClusterStatus,
+};
+use crate::plan::{self, Plan, PodState, Serves, Tuning};
 
 /// The condition of a cluster that a person told the operator to leave alone.
 pub(super) const PAUSED: &str = "Paused";
@@ -71,6 +73,19 @@ impl Pass<'_> {
         let mut status = self.told(memory);
         status.image = Some(plan.image.clone());
         status.revision = plan.revisions.first().map(|revision| revision.id.clone());
+        self.write_status(status, memory).await
+    }
+
+    /// Writes down what was learnt of kernel settings, before the pods go that have shown it.
+    pub(super) async fn keep_learnt(&self, plan: &Plan, memory: &mut Memory) -> Result<(), Error> {
+        let mut status = self.told(memory);
+        let kernel = status.kernel.get_or_insert_default();
+        let learnt = kernel_status(&plan.tuning);
+        kernel.allowed_unsafe_sysctls = learnt.allowed_unsafe_sysctls;
+        kernel.refused_sysctls = learnt.refused_sysctls;
+        if *kernel == KernelStatus::default() {
+            return Ok(());
+        }
         self.write_status(status, memory).await
     }
 
@@ -165,8 +180,29 @@ pub(super) fn status(
         selector: Some(selector(root, &plan.serves)),
         desired_replicas: i32::try_from(plan.desired).unwrap_or(i32::MAX),
         last_scale_time: None,
-        kernel: None,
+        kernel: Some(kernel_status(&plan.tuning)),
         conditions,
+    }
+}
+
+fn kernel_status(tuning: &Tuning) -> KernelStatus {
+    let applied = tuning.sysctls.iter().map(|it| AppliedSysctl {
+        name: it.name.clone(),
+        value: it.value.clone(),
+    });
+    let omitted = tuning.omitted.iter().map(|(name, reason)| OmittedSysctl {
+        name: name.clone(),
+        reason: reason.clone(),
+    });
+    let refused = tuning.refused.iter().map(|it| RefusedSysctl {
+        name: it.name.clone(),
+        node: it.node.clone(),
+    });
+    KernelStatus {
+        applied_sysctls: applied.collect(),
+        omitted_sysctls: omitted.collect(),
+        allowed_unsafe_sysctls: tuning.allowed.iter().cloned().collect(),
+        refused_sysctls: refused.collect(),
     }
 }
 

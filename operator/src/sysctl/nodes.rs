@@ -94,6 +94,15 @@ pub struct Placement<'a> {
     pub tolerations: &'a [Toleration],
 }
 
+impl Effect {
+    /// The one that Kubernetes calls so.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::NoExecute, Self::NoSchedule, Self::PreferNoSchedule]
+            .into_iter()
+            .find(|it| format!("{it:?}") == name)
+    }
+}
+
 impl<'a> Placement<'a> {
     /// The nodes that pods may land on; with `restricted`, of those that say by their label that they
     /// allow unsafe settings. Affinities are not looked at: what they exclude counts all the same, and
