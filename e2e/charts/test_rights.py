@@ -66,7 +66,7 @@ def arguments(objects):
         ("wseclusters/status", "patch"),
         ("wseclusters/finalizers", "update"),
         ("replicasets", "get list watch create patch delete"),
-        ("pods", "get list watch patch"),
+        ("pods", "get list watch create patch delete"),
         ("services", "get list watch create patch"),
         ("configmaps", "get list watch create patch"),
         ("serviceaccounts", "get list watch create patch"),

@@ -1,7 +1,9 @@
 //! Asks gateways over HTTP: how they are, to drain, to publish. The same questions whether they are
 //! processes of this machine or pods.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -28,10 +30,12 @@ const ANSWER_BYTES: usize = 1 << 20;
 pub(crate) struct Ask(Client<HttpConnector, Full<Bytes>>);
 
 /// What a gateway says of itself.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Told {
     /// What it carries.
     pub(crate) load: Load,
+    /// Kernel settings in force in it, one space between numbers; those that it reads.
+    pub(crate) sysctls: Arc<BTreeMap<String, String>>,
     /// Whether it was asked to drain, and that was not taken back.
     pub(crate) drains: bool,
 }
@@ -88,6 +92,9 @@ struct Answer {
     largest_topic: u32,
     drain: String,
     degraded: bool,
+    /// Left out by gateways of earlier releases.
+    #[serde(default)]
+    sysctls: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +133,7 @@ impl From<Answer> for Told {
         };
         Self {
             load,
+            sysctls: answer.sysctls.into(),
             drains: answer.drain != "serving",
         }
     }

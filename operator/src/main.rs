@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use wse_operator::local::{self, Options};
-use wse_operator::{api, controller, tier, verify};
+use wse_operator::{api, controller, sysctl, tier, verify};
 
 /// Turns a WseCluster into a fleet of gateways.
 #[derive(Parser)]
@@ -57,7 +57,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
     },
-    /// Print the eight load tiers.
+    /// Print the eight load tiers, and what each asks of the kernel.
     Tiers,
     /// See that an installed operator works: it is ready, and a fleet made for this becomes so. Run by
     /// `helm test`.
@@ -148,7 +148,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 return Err(error.into());
             }
         }
-        Command::Tiers => print!("{}", tier::table()),
+        Command::Tiers => print!("{}\n{}", tier::table(), sysctl::table()),
         Command::Verify {
             namespace,
             service,

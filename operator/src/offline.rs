@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use wse_operator::api::{check, check_change};
 use wse_operator::local::Input;
-use wse_operator::plan::{self, Action, Memory, Observation, Plan, Serves, Subject, digest};
+use wse_operator::plan::{
+    self, Action, Memory, Observation, Plan, Serves, Step, Subject, Tuning, digest,
+};
 
 /// Longer than any window of a spec.
 const WATCHED: Duration = Duration::from_secs(24 * 3_600);
@@ -29,9 +31,13 @@ pub(crate) fn plan(
     if let Some(load) = load {
         observation = serde_json::from_slice(&std::fs::read(load)?)?;
     }
+    let kernel = observation.kernel.get_or_insert_default().clone();
     let now = SystemTime::now();
     let watched_since = now.checked_sub(WATCHED).unwrap_or(now);
-    let nothing = Observation::default();
+    let nothing = Observation {
+        kernel: Some(kernel),
+        ..Observation::default()
+    };
     let there = before.as_ref().unwrap_or(&input);
     let (there, memory) = decide(there, &nothing, &Memory::default(), watched_since);
     for pod in observation
@@ -108,6 +114,7 @@ fn told(input: &Input, plan: &Plan) -> Result<String, Box<dyn Error>> {
             Action::Undrain { pod } => writeln!(text, "undrain   {pod}")?,
         }
     }
+    tuning(&plan.tuning, &mut text)?;
     for it in &plan.warnings {
         writeln!(text, "warning   {} ({})", it.message, it.reason)?;
     }
@@ -121,6 +128,26 @@ fn told(input: &Input, plan: &Plan) -> Result<String, Box<dyn Error>> {
     }
     writeln!(text, "{}", serde_json::to_string_pretty(&plan.config)?)?;
     Ok(text)
+}
+
+fn tuning(tuning: &Tuning, text: &mut String) -> Result<(), Box<dyn Error>> {
+    for it in &tuning.sysctls {
+        writeln!(text, "sysctl    {} = {}", it.name, it.value)?;
+    }
+    for (name, why) in &tuning.omitted {
+        writeln!(text, "omitted   {name}: {why}")?;
+    }
+    for step in &tuning.steps {
+        match step {
+            Step::Discard { pod } => writeln!(text, "discard   {pod}")?,
+            Step::EndPreflight => writeln!(text, "preflight ends")?,
+            Step::Preflight(trial) => {
+                let names: Vec<&str> = trial.sysctls.iter().map(|it| it.name.as_str()).collect();
+                writeln!(text, "preflight {}", names.join(", "))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The number, and how far it can be relied on.

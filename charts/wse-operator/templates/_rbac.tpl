@@ -1,5 +1,5 @@
 {{- /* What the operator may in a namespace whose WseClusters it looks after, and no more. What it makes for a cluster
-goes with the cluster, by owner references, so it deletes only ReplicaSets. */}}
+goes with the cluster, by owner references, so it deletes only ReplicaSets, and pods that are no gateways. */}}
 {{- define "wse-operator.rules" -}}
 - apiGroups: [wse.dev]
   resources: [wseclusters]
@@ -14,9 +14,11 @@ goes with the cluster, by owner references, so it deletes only ReplicaSets. */}}
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [get, list, watch, create, patch, delete]
+# It makes one pod itself, which tries kernel settings that a kubelet may forbid, and removes it, and pods that a kubelet
+# turned away.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services, configmaps, serviceaccounts]
   verbs: [get, list, watch, create, patch]

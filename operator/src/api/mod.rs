@@ -36,7 +36,9 @@ pub use self::kernel::{Kernel, Sysctl, UnsafeSysctls};
 pub use self::limits::LimitOverrides;
 pub use self::scaling::{Autoscale, ScaleDown, ScaleUp, Scaling, ScalingMode};
 pub use self::schema::crd;
-pub use self::status::{KernelStatus, OmittedSysctl, WseClusterStatus};
+pub use self::status::{
+    AppliedSysctl, KernelStatus, OmittedSysctl, RefusedSysctl, WseClusterStatus,
+};
 pub use self::workload::{
     Disruption, ExternalTrafficPolicy, PodMetadata, PodTemplate, Rollout, Service, ServiceType,
     Spread,

@@ -4,8 +4,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Sysctl;
-
 /// What is. Counts are of pods; what moves by the second is a metric, not here.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,13 +56,38 @@ pub struct WseClusterStatus {
 pub struct KernelStatus {
     /// Those that pods get.
     #[serde(default)]
-    pub applied_sysctls: Vec<Sysctl>,
+    pub applied_sysctls: Vec<AppliedSysctl>,
     /// Those that they do not get.
     #[serde(default)]
     pub omitted_sysctls: Vec<OmittedSysctl>,
     /// Unsafe ones that a pod was seen to be allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// Those that a kubelet turned pods of the fleet away for. They are left out for as long as pods
+    /// may land on that node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_sysctls: Vec<RefusedSysctl>,
+}
+
+/// A kernel setting that pods get. Not checked, as the spec's is: a list of any length is not worth
+/// what checking it costs an API server.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedSysctl {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A kernel setting that a kubelet does not allow.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedSysctl {
+    /// Its name.
+    pub name: String,
+    /// The node's.
+    pub node: String,
 }
 
 /// A kernel setting that pods do not get.

@@ -142,7 +142,8 @@ impl Pass<'_> {
     }
 
     async fn follow_up(&self, seen: &Seen, token: &str, memory: &mut Memory) {
-        let Some(told) = seen.told.filter(|_| seen.state != PodState::Leave) else {
+        let told = seen.told.as_ref();
+        let Some(told) = told.filter(|_| seen.state != PodState::Leave) else {
             return;
         };
         if seen.asked_to_drain() && !told.drains {

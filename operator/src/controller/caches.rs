@@ -10,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::index::{Index, Writer, index};
 use super::kind::Kind;
+use super::names;
 use super::root::Root;
 use super::shown::Shown;
 
@@ -84,6 +85,13 @@ impl Caches {
             owners.any(|owner| sets.contains(owner.uid.as_str()))
         });
         pods
+    }
+
+    /// The pod that tries kernel settings for this cluster.
+    pub(super) fn preflight(&self, root: &Root) -> Option<Arc<Pod>> {
+        let name = names::preflight(root.name());
+        let pod = self.pods.named(root.namespace(), &name)?;
+        root.owns(&pod.metadata).then_some(pod)
     }
 
     /// The ReplicaSets of this cluster.

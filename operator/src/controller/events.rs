@@ -36,6 +36,11 @@ impl News {
         Self::of_pod("PodEmptied", "Drain", pod, "has no clients left")
     }
 
+    pub(super) fn preflight(pod: &str) -> Self {
+        let what = "tries kernel settings that a kubelet may forbid";
+        Self::of_pod("PreflightStarted", "Preflight", pod, what)
+    }
+
     pub(super) fn shed(pod: &str, sessions: u32) -> Self {
         let what = format!("asks {sessions} of its clients to find another, to spread them");
         Self::of_pod("Rebalanced", "Shed", pod, &what)
@@ -169,6 +174,7 @@ pub(super) fn between(
         )),
         _ => {}
     }
+    news.extend(tuned(old, new));
     let paused = |status: &WseClusterStatus| condition(status, super::tell::PAUSED).is_some();
     match (paused(old), paused(new)) {
         (false, true) => news.push(News::normal(
@@ -184,6 +190,31 @@ pub(super) fn between(
         _ => {}
     }
     news
+}
+
+/// What is new in kernel settings.
+fn tuned(old: &WseClusterStatus, new: &WseClusterStatus) -> Option<News> {
+    let name = ConditionType::KernelTuned.name();
+    let now = condition(new, name)?;
+    let before = condition(old, name);
+    let (was, is) = (
+        before.is_some_and(|it| it.status == "True"),
+        now.status == "True",
+    );
+    if is {
+        let note = || message(new, name);
+        return (before.is_some() && !was).then(|| News::normal("KernelTuned", "Tune", note()));
+    }
+    let told = before.is_some_and(|it| it.reason == now.reason);
+    let reason = match now.reason.as_str() {
+        "SysctlForbidden" => "SysctlForbidden",
+        "PreflightDenied" => "PreflightDenied",
+        "PreflightFailed" => "PreflightFailed",
+        // Its start has an event of its own.
+        "PreflightPending" => return None,
+        _ => "SysctlsOmitted",
+    };
+    (!told).then(|| News::warning(reason, "Tune", message(new, name)))
 }
 
 /// A refusal that was not told yet.

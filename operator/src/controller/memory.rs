@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::kind::Kind;
+use super::preflight::Denied;
 use crate::api::WseClusterStatus;
 use crate::plan;
 
@@ -30,6 +31,8 @@ pub(super) struct Memory {
     pub(super) annotated: HashMap<String, Annotated>,
     /// UIDs of pods that were said to be emptied.
     pub(super) emptied: HashSet<String>,
+    /// The preflight that may not be made.
+    pub(super) denied: Option<Denied>,
     /// What was said to be overridden.
     pub(super) overridden: Vec<String>,
     /// Passes since the last that changed anything.

@@ -17,7 +17,7 @@
 //! | replicasets | get, list, watch, create, patch, delete |
 //! | services, configmaps, serviceaccounts, poddisruptionbudgets, networkpolicies | get, list, watch, create, patch |
 //! | secrets | get, create, patch |
-//! | pods | get, list, watch, patch |
+//! | pods | get, list, watch, create, patch, delete |
 //! | events (events.k8s.io) | create, patch |
 //!
 //! and in its own: leases: get, create, patch. Of the Kubernetes cluster it reads nodes: get,
@@ -38,6 +38,7 @@ mod names;
 mod nodes;
 mod observe;
 mod pass;
+mod preflight;
 mod prober;
 mod queue;
 mod render;

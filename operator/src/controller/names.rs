@@ -22,6 +22,11 @@ pub(super) const CONFIG: &str = "wse.dev/config";
 pub(super) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// On a cluster: `true` stops all acting.
 pub(super) const PAUSED: &str = "wse.dev/paused";
+/// On the pod that tries kernel settings: which cluster it is of. It has no [`CLUSTER`], by which
+/// Services find gateways.
+pub(super) const PREFLIGHT: &str = "wse.dev/preflight";
+/// On that pod: what it tries.
+pub(super) const TRIES: &str = "wse.dev/tries";
 /// Selects everything that the operator made.
 pub(super) const OURS: &str = "app.kubernetes.io/managed-by=wse-operator";
 
@@ -68,6 +73,22 @@ pub(super) fn pods(cluster: &str) -> BTreeMap<String, String> {
 /// Selects the pods of one revision.
 pub(super) fn pods_of(cluster: &str, revision: &str) -> BTreeMap<String, String> {
     owned([(CLUSTER, cluster), (REVISION, revision)])
+}
+
+/// The pod that tries kernel settings.
+pub(super) fn preflight(cluster: &str) -> String {
+    format!("{cluster}-preflight")
+}
+
+/// Labels of that pod.
+pub(super) fn preflight_labels(cluster: &str) -> BTreeMap<String, String> {
+    let labels = [
+        ("app.kubernetes.io/name", "wse-preflight"),
+        ("app.kubernetes.io/instance", cluster),
+        ("app.kubernetes.io/managed-by", MANAGER),
+        (PREFLIGHT, cluster),
+    ];
+    owned(labels)
 }
 
 /// The ReplicaSet of a revision.

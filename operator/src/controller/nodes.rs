@@ -16,35 +16,13 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
 use super::health::told;
+use crate::sysctl::{Effect, Node, Taint};
 
 /// The pause after a list or a watch that failed. What is decided by nodes changes slowly, and whoever
 /// may not list them today may not for long.
 const PAUSE: Duration = Duration::from_secs(30);
 /// Nodes in one answer: each is some 20 KB of JSON, most of it images, before it is cut down.
 const PAGE: u32 = 100;
-
-/// One node.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Node {
-    pub(super) name: String,
-    pub(super) labels: BTreeMap<String, String>,
-    /// The kubelet's version, such as `v1.33.1`.
-    pub(super) kubelet: String,
-    /// The kernel's, such as `6.1.0-37-amd64`.
-    pub(super) kernel: String,
-    pub(super) taints: Vec<Taint>,
-    /// Whether it was closed to new pods by hand.
-    pub(super) unschedulable: bool,
-}
-
-/// What keeps pods that do not put up with it from a node.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Taint {
-    pub(super) key: String,
-    pub(super) value: String,
-    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
-    pub(super) effect: String,
-}
 
 /// What is known of nodes. Cheap to clone.
 #[derive(Clone)]
@@ -79,7 +57,6 @@ impl Nodes {
     }
 
     /// All nodes, by name. None: they are not known.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no decision reads nodes yet"))]
     pub(super) fn all(&self) -> Option<Arc<[Node]>> {
         match &*self.0.borrow() {
             Known::NotYet | Known::Refused => None,
@@ -110,14 +87,14 @@ pub(super) async fn follow(client: Client, mut writer: Writer, changed: impl Fn(
 
 impl Writer {
     /// Whether what is known is different now.
-    fn take(&mut self, event: watcher::Result<watcher::Event<v1::Node>>) -> bool {
+    pub(super) fn take(&mut self, event: watcher::Result<watcher::Event<v1::Node>>) -> bool {
         let changed = match event {
             Ok(watcher::Event::Init) => {
                 self.listed.clear();
                 return false;
             }
             Ok(watcher::Event::InitApply(node)) => {
-                self.listed.insert(node.name_any(), Node::from(node));
+                self.listed.insert(node.name_any(), read(node));
                 return false;
             }
             Ok(watcher::Event::InitDone) => {
@@ -125,7 +102,7 @@ impl Writer {
                 before != self.nodes || !matches!(*self.known.borrow(), Known::These(_))
             }
             Ok(watcher::Event::Apply(node)) => {
-                let node = Node::from(node);
+                let node = read(node);
                 // The kubelet writes its status every few minutes, and nothing here changes by it.
                 let same = self.nodes.get(&node.name) == Some(&node);
                 self.nodes.insert(node.name.clone(), node);
@@ -155,30 +132,27 @@ impl Writer {
     }
 }
 
-impl From<v1::Node> for Node {
-    fn from(node: v1::Node) -> Self {
-        let spec = node.spec.unwrap_or_default();
-        let info = node.status.and_then(|status| status.node_info);
-        let info = info.unwrap_or_default();
-        let taints = spec.taints.unwrap_or_default();
-        Self {
-            name: node.metadata.name.unwrap_or_default(),
-            labels: node.metadata.labels.unwrap_or_default(),
-            kubelet: info.kubelet_version,
-            kernel: info.kernel_version,
-            taints: taints.into_iter().map(Taint::from).collect(),
-            unschedulable: spec.unschedulable.unwrap_or_default(),
-        }
+fn read(node: v1::Node) -> Node {
+    let spec = node.spec.unwrap_or_default();
+    let info = node.status.and_then(|status| status.node_info);
+    let info = info.unwrap_or_default();
+    let taints = spec.taints.unwrap_or_default();
+    Node {
+        name: node.metadata.name.unwrap_or_default(),
+        labels: node.metadata.labels.unwrap_or_default(),
+        kubelet: info.kubelet_version,
+        kernel: info.kernel_version,
+        taints: taints.into_iter().map(read_taint).collect(),
+        unschedulable: spec.unschedulable.unwrap_or_default(),
     }
 }
 
-impl From<v1::Taint> for Taint {
-    fn from(taint: v1::Taint) -> Self {
-        Self {
-            key: taint.key,
-            value: taint.value.unwrap_or_default(),
-            effect: taint.effect,
-        }
+fn read_taint(taint: v1::Taint) -> Taint {
+    Taint {
+        key: taint.key,
+        value: taint.value.unwrap_or_default(),
+        // One that is not known here is taken for one that keeps nobody away, so that more nodes count.
+        effect: Effect::named(&taint.effect).unwrap_or(Effect::PreferNoSchedule),
     }
 }
 
@@ -269,7 +243,7 @@ mod tests {
             taints: vec![Taint {
                 key: "dedicated".into(),
                 value: "edge".into(),
-                effect: "NoSchedule".into(),
+                effect: Effect::NoSchedule,
             }],
             unschedulable: false,
         };

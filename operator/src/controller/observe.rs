@@ -10,9 +10,11 @@ use kube::ResourceExt;
 use super::caches::Caches;
 use super::kind::Kind;
 use super::memory::{Memory, is_stale, version};
-use super::names;
+use super::pass::Context;
 use super::prober::{Cluster, Place, Pods, Prober};
 use super::root::Root;
+use super::{names, preflight};
+use crate::api::{KernelStatus, WseClusterStatus};
 use crate::ask::Told;
 use crate::plan::{self, Allocated, Observation, PodState};
 
@@ -63,7 +65,7 @@ impl Seen {
                 .unwrap_or_default(),
             state: self.state,
             asked_to_drain: self.asked_to_drain(),
-            load: self.told.map(|told| told.load),
+            load: self.told.as_ref().map(|told| told.load),
         }
     }
 }
@@ -123,8 +125,15 @@ pub(super) fn pods(
     pods.into_iter().map(look).collect()
 }
 
-/// What a plan is made from.
-pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observation {
+/// What a plan is made from. `told`: the status that was written last.
+pub(super) fn observation(
+    root: &Root,
+    context: &Context,
+    caches: &Caches,
+    pods: &[Seen],
+    told: &WseClusterStatus,
+    memory: &Memory,
+) -> Observation {
     let service = caches.object(Kind::Service, root, root.name());
     let service = service.filter(|it| it.is_of(root));
     let allocated = match (&root.status.image, &root.status.revision) {
@@ -143,6 +152,29 @@ pub(super) fn observation(root: &Root, caches: &Caches, pods: &[Seen]) -> Observ
             .filter(|desired| *desired > 0),
         config: counted.find_map(|seen| seen.annotations.get(names::CONFIG).cloned()),
         allocated,
+        kernel: Some(plan::Kernel {
+            nodes: context.nodes.all(),
+            preflight: preflight::observe(root, caches, memory),
+            rejected: preflight::rejected(pods),
+            astray: preflight::astray(pods),
+            ..learnt(told.kernel.as_ref())
+        }),
+    }
+}
+
+/// What earlier passes have learnt of kernel settings.
+fn learnt(kernel: Option<&KernelStatus>) -> plan::Kernel {
+    let Some(kernel) = kernel else {
+        return plan::Kernel::default();
+    };
+    let refused = kernel.refused_sysctls.iter().map(|it| plan::Refused {
+        name: it.name.clone(),
+        node: it.node.clone(),
+    });
+    plan::Kernel {
+        allowed: kernel.allowed_unsafe_sysctls.iter().cloned().collect(),
+        refused: refused.collect(),
+        ..plan::Kernel::default()
     }
 }
 

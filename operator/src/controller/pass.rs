@@ -131,7 +131,7 @@ impl Pass<'_> {
         let context = self.context;
         let before = self.told(memory);
         let pods = observe::pods(root, self.caches, memory, self.prober, context.admin_port);
-        let observation = observe::observation(root, self.caches, &pods);
+        let observation = observe::observation(root, context, self.caches, &pods, &before, memory);
         let subject = Subject {
             cluster: &root.full_name(),
             spec,
@@ -150,6 +150,7 @@ impl Pass<'_> {
             if spec.image.is_none() {
                 self.keep_choice(&plan, memory).await?;
             }
+            self.keep_learnt(&plan, memory).await?;
             match self.make(spec, &plan, &pods, memory).await {
                 Ok(()) => {}
                 Err(error) => refusal = Some(Refusal::of(&error).ok_or(error)?),
@@ -216,6 +217,7 @@ impl Pass<'_> {
         if self.shows_config(&objects) {
             self.refresh(pods, &digest(&plan.config), memory).await?;
         }
+        note(self.try_out(spec, plan, pods, memory).await)?;
         if let Some(token) = token {
             self.act(&plan.actions, pods, &token, memory).await?;
         }

@@ -66,6 +66,12 @@ impl Root {
         })
     }
 
+    /// Whether an object says that this cluster made it.
+    pub(super) fn owns(&self, object: &ObjectMeta) -> bool {
+        let mut owners = object.owner_references.iter().flatten();
+        owners.any(|owner| owner.controller == Some(true) && owner.uid == self.uid())
+    }
+
     /// Says in an object that this cluster made it.
     pub(super) fn owner(&self) -> OwnerReference {
         OwnerReference {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::hash::Hasher;
 
 use fnv::FnvHasher;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSecurityContext, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject, DynamicResourceScope};
 use kube::{Resource, ResourceExt};
@@ -36,6 +36,8 @@ pub(super) struct Shown {
     pub(super) data: u64,
     /// Of a ReplicaSet: how many pods it should have, and has.
     pub(super) replicas: (u64, u64),
+    /// Of a ReplicaSet: whether it cannot make its pods.
+    pub(super) fails: bool,
     /// Of a Service: what it selects.
     pub(super) serves: Option<Serves>,
 }
@@ -68,6 +70,7 @@ impl From<DynamicObject> for Shown {
         };
         let replicas = (count("/spec/replicas"), count("/status/replicas"));
         let serves = object.data.pointer("/spec/selector").and_then(serves);
+        let fails = fails(&object.data);
         let data = hash(object.data.get("data").unwrap_or(&Value::Null));
         if let Some(fields) = object.data.as_object_mut() {
             fields.remove("status");
@@ -94,6 +97,7 @@ impl From<DynamicObject> for Shown {
             content,
             data,
             replicas,
+            fails,
             serves,
         }
     }
@@ -122,6 +126,12 @@ pub(super) fn hash(value: &Value) -> u64 {
     let mut hasher = FnvHasher::default();
     hasher.write(value.to_string().as_bytes());
     hasher.finish()
+}
+
+fn fails(set: &Value) -> bool {
+    let conditions = set.pointer("/status/conditions");
+    let mut conditions = conditions.and_then(Value::as_array).into_iter().flatten();
+    conditions.any(|it| it["type"] == "ReplicaFailure" && it["reason"] == "FailedCreate")
 }
 
 fn serves(selector: &Value) -> Option<Serves> {
@@ -200,7 +210,11 @@ impl Object for Pod {
     }
 
     fn cluster(&self) -> &str {
-        self.labels().get(names::CLUSTER).map_or("", String::as_str)
+        let labels = self.labels();
+        let cluster = labels
+            .get(names::CLUSTER)
+            .or_else(|| labels.get(names::PREFLIGHT));
+        cluster.map_or("", String::as_str)
     }
 
     fn resource_version(&self) -> Option<&str> {
@@ -208,10 +222,17 @@ impl Object for Pod {
     }
 }
 
-/// Takes from a pod what nobody here reads: its specification, containers beside the gateway, and
-/// annotations of others.
+/// Takes from a pod what nobody here reads: of its specification all but its node and its kernel
+/// settings, containers beside the gateway, and annotations of others.
 pub(super) fn strip_pod(pod: &mut Pod) {
-    pod.spec = None;
+    pod.spec = pod.spec.take().map(|spec| PodSpec {
+        node_name: spec.node_name,
+        security_context: spec.security_context.map(|it| PodSecurityContext {
+            sysctls: it.sysctls,
+            ..PodSecurityContext::default()
+        }),
+        ..PodSpec::default()
+    });
     strip(&mut pod.metadata);
     if let Some(status) = &mut pod.status {
         status.init_container_statuses = None;
@@ -317,14 +338,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_keeps_its_gateway_and_our_annotations() {
+    fn a_pod_keeps_its_gateway_its_kernel_settings_and_our_annotations() {
         let container = |name: &str| json!({"name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0});
         let mut pod: Pod = serde_json::from_value(json!({
             "metadata": {
                 "name": "x", "managedFields": [{"manager": "kubelet"}],
                 "annotations": {"wse.dev/draining": "now", "example.com/large": "x", names::DELETION_COST: "-1"},
             },
-            "spec": {"containers": []},
+            "spec": {
+                "containers": [container("gateway")], "nodeName": "n", "schedulerName": "x",
+                "securityContext": {"runAsUser": 1, "sysctls": [{"name": "a", "value": "1"}]},
+            },
             "status": {
                 "phase": "Running", "podIP": "10.0.0.1",
                 "containerStatuses": [container("other"), container("gateway")],
@@ -339,6 +363,10 @@ mod tests {
                 "metadata": {
                     "name": "x",
                     "annotations": {"wse.dev/draining": "now", names::DELETION_COST: "-1"},
+                },
+                "spec": {
+                    "containers": [], "nodeName": "n",
+                    "securityContext": {"sysctls": [{"name": "a", "value": "1"}]},
                 },
                 "status": {
                     "phase": "Running", "podIP": "10.0.0.1", "containerStatuses": [container("gateway")],

@@ -7,17 +7,19 @@ use k8s_openapi::api::core::v1::PodCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::core::DynamicObject;
 use kube::{Api, Resource};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::memory::{Memory, is_stale, version};
 use super::observe::Seen;
 use super::pass::Pass;
 use super::root::Root;
+use super::shown::Shown;
 use super::{Error, events, names};
-use crate::api::{WseCluster, WseClusterStatus};
-use crate::plan::{self, ConditionType, Plan, PodState, Serves};
+use crate::api::{
+    AppliedSysctl, KernelStatus, OmittedSysctl, RefusedSysctl, WseCluster, WseClusterStatus,
+};
+use crate::plan::{self, ConditionType, Plan, PodState, Serves, Tuning};
 
 /// The condition of a cluster that a person told the operator to leave alone.
 pub(super) const PAUSED: &str = "Paused";
@@ -77,6 +79,19 @@ impl Pass<'_> {
         self.write_status(status, memory).await
     }
 
+    /// Writes down what was learnt of kernel settings, before the pods go that have shown it.
+    pub(super) async fn keep_learnt(&self, plan: &Plan, memory: &mut Memory) -> Result<(), Error> {
+        let mut status = self.told(memory);
+        let kernel = status.kernel.get_or_insert_default();
+        let learnt = kernel_status(&plan.tuning);
+        kernel.allowed_unsafe_sysctls = learnt.allowed_unsafe_sysctls;
+        kernel.refused_sysctls = learnt.refused_sysctls;
+        if *kernel == KernelStatus::default() {
+            return Ok(());
+        }
+        self.write_status(status, memory).await
+    }
+
     async fn write_status(
         &self,
         mut status: WseClusterStatus,
@@ -119,7 +134,7 @@ pub(super) fn status(
     root: &Root,
     plan: &Plan,
     pods: &[Seen],
-    sets: &[Arc<DynamicObject>],
+    sets: &[Arc<Shown>],
     refusal: Option<&Refusal>,
 ) -> WseClusterStatus {
     let revision = plan.revisions.first().map(|revision| revision.id.clone());
@@ -173,8 +188,29 @@ pub(super) fn status(
         selector: Some(selector(root, &plan.serves)),
         desired_replicas: i32::try_from(plan.desired).unwrap_or(i32::MAX),
         last_scale_time: None,
-        kernel: None,
+        kernel: Some(kernel_status(&plan.tuning)),
         conditions,
+    }
+}
+
+fn kernel_status(tuning: &Tuning) -> KernelStatus {
+    let applied = tuning.sysctls.iter().map(|it| AppliedSysctl {
+        name: it.name.clone(),
+        value: it.value.clone(),
+    });
+    let omitted = tuning.omitted.iter().map(|(name, reason)| OmittedSysctl {
+        name: name.clone(),
+        reason: reason.clone(),
+    });
+    let refused = tuning.refused.iter().map(|it| RefusedSysctl {
+        name: it.name.clone(),
+        node: it.node.clone(),
+    });
+    KernelStatus {
+        applied_sysctls: applied.collect(),
+        omitted_sysctls: omitted.collect(),
+        allowed_unsafe_sysctls: tuning.allowed.iter().cloned().collect(),
+        refused_sysctls: refused.collect(),
     }
 }
 
@@ -221,7 +257,7 @@ fn refuse(conditions: &mut Vec<Condition>, refusal: &Refusal, generation: Option
 
 /// What keeps gateways from running, for a sentence that ends before it. Words only: whole messages of
 /// Kubernetes name a pod that is another one each time.
-fn reasons(pods: &[&Seen], sets: &[Arc<DynamicObject>]) -> String {
+fn reasons(pods: &[&Seen], sets: &[Arc<Shown>]) -> String {
     let unscheduled = |seen: &&Seen| {
         let conditions = seen.pod.status.iter().flat_map(|it| &it.conditions);
         let is_one = |it: &PodCondition| it.type_ == "PodScheduled" && it.status == "False";
@@ -230,19 +266,12 @@ fn reasons(pods: &[&Seen], sets: &[Arc<DynamicObject>]) -> String {
     let mut reasons: BTreeSet<&str> = pods.iter().filter_map(|seen| seen.waits_for()).collect();
     reasons.extend(pods.iter().filter_map(unscheduled));
     // A quota or a policy of the namespace: there is no pod that could wait for anything.
-    reasons.extend(sets.iter().filter(|set| fails(set)).map(|_| "FailedCreate"));
+    reasons.extend(sets.iter().filter(|set| set.fails).map(|_| "FailedCreate"));
     if reasons.is_empty() {
         return String::new();
     }
     let reasons: Vec<&str> = reasons.into_iter().collect();
     format!(" ({})", reasons.join(", "))
-}
-
-/// Whether a ReplicaSet cannot make its pods.
-fn fails(set: &DynamicObject) -> bool {
-    let conditions = set.data.pointer("/status/conditions");
-    let mut conditions = conditions.and_then(Value::as_array).into_iter().flatten();
-    conditions.any(|it| it["type"] == "ReplicaFailure" && it["reason"] == "FailedCreate")
 }
 
 fn condition(it: &plan::Condition, generation: Option<i64>) -> Condition {

@@ -59,6 +59,7 @@ impl Fleet {
             desired: self.desired,
             config: self.told.clone(),
             allocated: None,
+            kernel: None,
         }
     }
 

@@ -27,6 +27,8 @@ pub enum ConditionType {
     BackplaneReachable,
     /// Clients are spread evenly over the pods.
     Balanced,
+    /// New pods get every kernel setting that is wanted. Left out where pods have none of their own.
+    KernelTuned,
     /// There are enough pods, and they take clients.
     Ready,
     /// The operator can choose the number of pods by their load. Left out where the spec says it.
@@ -43,6 +45,7 @@ impl ConditionType {
         match self {
             Self::BackplaneReachable => "BackplaneReachable",
             Self::Balanced => "Balanced",
+            Self::KernelTuned => "KernelTuned",
             Self::Ready => "Ready",
             Self::ScalingActive => "ScalingActive",
             Self::Settled => "Settled",

@@ -15,6 +15,7 @@ mod configuration;
 mod demand;
 mod fleet;
 mod history;
+mod kernel;
 mod memory;
 mod moves;
 mod pace;
@@ -37,6 +38,9 @@ use crate::tier::{self, Tier};
 pub use self::change::{Change, Warning};
 pub use self::conditions::{Condition, ConditionType};
 pub use self::configuration::digest;
+pub use self::kernel::{
+    Astray, Kernel, Outcome, Preflight, Refused, Rejected, Step, Trial, Tuning,
+};
 pub use self::memory::Memory;
 
 /// How long an empty memory holds scale-in: whoever has just started has not seen enough to send
@@ -76,6 +80,9 @@ pub struct Observation {
     /// The [`digest`] of the configuration that pods were told last. None: they were told none.
     #[serde(default)]
     pub config: Option<String>,
+    /// What is known of kernel settings. None: pods have none of their own.
+    #[serde(default)]
+    pub kernel: Option<Kernel>,
 }
 
 /// What an earlier pass chose, and later ones keep.
@@ -173,6 +180,8 @@ pub struct Plan {
     pub change: Change,
     /// What a pod asks of its node.
     pub resources: tier::Resources,
+    /// Kernel settings of new pods.
+    pub tuning: Tuning,
     /// How often clients will have to move until only the wanted revision is left, as expected: those
     /// of pods that drain spread evenly over the others. 0 when nothing is replaced.
     pub moves: u64,
@@ -245,7 +254,14 @@ pub fn plan(
     };
     let size = size::decide(basis, &mut memory.history, now);
 
-    let (wanted, image) = revision::choose(subject, observation.allocated.as_ref());
+    let kernel = kernel::decide(&kernel::Question {
+        spec,
+        tier,
+        known: observation.kernel.as_ref(),
+        image: revision::image(subject, observation.allocated.as_ref()),
+    });
+    let made_of = &kernel.made_of;
+    let (wanted, image) = revision::choose(subject, made_of, observation.allocated.as_ref());
     let wanted = fleet::Wanted {
         revision: &wanted,
         replicas: size.replicas,
@@ -258,7 +274,7 @@ pub fn plan(
     let mut fleet = fleet::decide(&wanted, observation, hold);
     let balance = balance::decide(spec, &fleet, observation, watched, &mut memory.balance, now);
     fleet.actions.extend(balance.actions);
-    let conditions = conditions::tell(&conditions::Story {
+    let mut conditions = conditions::tell(&conditions::Story {
         spec,
         tier,
         observation,
@@ -266,11 +282,13 @@ pub fn plan(
         size: &size,
         balance: balance.verdict,
     });
+    conditions.extend(kernel.condition);
     let plan = Plan {
         tier,
         desired: size.replicas,
         change: change::of(observation, &fleet, &config),
         resources: tier.figures().resources(),
+        tuning: kernel.tuning,
         revisions: fleet.revisions,
         serves: fleet.serves,
         image,

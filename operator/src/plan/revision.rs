@@ -17,8 +17,14 @@ use crate::api;
 ///
 /// An image that the spec names and then names no more is left for the default: that is how a bad one
 /// is taken back. Only a default that was chosen is kept.
-pub(super) fn choose(subject: &Subject<'_>, allocated: Option<&Allocated>) -> (String, String) {
-    let named = |image: &str, by| name(subject, image, by);
+///
+/// `sysctls`: the kernel settings that pods are made anew for.
+pub(super) fn choose(
+    subject: &Subject<'_>,
+    sysctls: &BTreeMap<String, String>,
+    allocated: Option<&Allocated>,
+) -> (String, String) {
+    let named = |image: &str, by| name(subject, sysctls, image, by);
     let (image, by) = match (&subject.spec.image, allocated) {
         (Some(image), _) => (image.as_str(), By::Spec),
         (None, Some(kept)) if named(&kept.image, By::Default) == kept.revision => {
@@ -33,6 +39,13 @@ pub(super) fn choose(subject: &Subject<'_>, allocated: Option<&Allocated>) -> (S
     });
     let revision = same.map_or_else(|| named(image, by), |kept| kept.revision.clone());
     (revision, image.to_owned())
+}
+
+/// The image of the wanted revision as long as nothing makes another one.
+pub(super) fn image<'a>(subject: &Subject<'a>, allocated: Option<&'a Allocated>) -> &'a str {
+    let kept = || allocated.map(|kept| kept.image.as_str());
+    let named = subject.spec.image.as_deref().or_else(kept);
+    named.unwrap_or(subject.default_image)
 }
 
 /// Who named an image.
@@ -69,6 +82,8 @@ struct Made<'a> {
     #[serde(skip_serializing_if = "Map::is_empty")]
     pod_spec: Map<String, Value>,
     secrets: BTreeSet<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sysctls: BTreeMap<&'a str, &'a str>,
 }
 
 #[derive(Serialize)]
@@ -82,7 +97,12 @@ struct Redis<'a> {
 }
 
 impl<'a> Made<'a> {
-    fn new(subject: &Subject<'a>, image: &'a str, by: By) -> Self {
+    fn new(
+        subject: &Subject<'a>,
+        sysctls: &'a BTreeMap<String, String>,
+        image: &'a str,
+        by: By,
+    ) -> Self {
         let spec = subject.spec;
         let api::Backplane {
             // Says no more than whether `redis` is there.
@@ -111,6 +131,7 @@ impl<'a> Made<'a> {
             annotations,
             pod_spec: in_order(pod_spec),
             secrets: spec.secrets().map(|it| it.name.as_str()).collect(),
+            sysctls: sysctls.iter().map(texts).collect(),
         }
     }
 }
@@ -134,8 +155,8 @@ impl<'a> Redis<'a> {
     }
 }
 
-fn name(subject: &Subject<'_>, image: &str, by: By) -> String {
-    let made = Made::new(subject, image, by);
+fn name(subject: &Subject<'_>, sysctls: &BTreeMap<String, String>, image: &str, by: By) -> String {
+    let made = Made::new(subject, sysctls, image, by);
     let text = serde_json::to_vec(&made).expect("a struct with named fields serialises");
     // FNV-1a, because its result must be the same in every release.
     let mut hasher = FnvHasher::default();

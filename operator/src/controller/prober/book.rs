@@ -95,7 +95,7 @@ struct Pod {
     noted: Option<Told>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Answer {
     told: Told,
     /// When the question was asked.
@@ -150,8 +150,8 @@ impl Book {
     }
 
     pub(super) fn told(&self, cluster: &Cluster, uid: &str, now: Instant) -> Option<Told> {
-        let answer = self.clusters.get(cluster)?.pods.get(uid)?.answer?;
-        answer.is_fresh(now).then_some(answer.told)
+        let answer = self.clusters.get(cluster)?.pods.get(uid)?.answer.as_ref()?;
+        answer.is_fresh(now).then(|| answer.told.clone())
     }
 
     pub(super) fn forget(&mut self, cluster: &Cluster, uid: &str, now: Instant) {
@@ -181,7 +181,11 @@ impl Book {
         for (cluster, fleet) in &mut self.clusters {
             let mut any = false;
             for pod in fleet.pods.values_mut() {
-                if pod.answer.is_some_and(|answer| !answer.is_fresh(now)) {
+                if pod
+                    .answer
+                    .as_ref()
+                    .is_some_and(|answer| !answer.is_fresh(now))
+                {
                     pod.answer = None;
                     any |= pod.noted.take().is_some();
                 }
@@ -238,14 +242,17 @@ impl Book {
             return false;
         };
         pod.last = Last::Answered(asked.at);
+        let notable = pod
+            .noted
+            .as_ref()
+            .is_none_or(|noted| is_notable(noted, &told));
+        if notable {
+            pod.noted = Some(told.clone());
+        }
         pod.answer = Some(Answer {
             told,
             asked: asked.at,
         });
-        let notable = pod.noted.is_none_or(|noted| is_notable(&noted, &told));
-        if notable {
-            pod.noted = Some(told);
-        }
         notable
     }
 
@@ -327,14 +334,15 @@ mod tests {
                 sessions: 3,
                 ..Load::default()
             },
+            sysctls: Default::default(),
             drains: false,
         };
         assert!(!is_notable(&before, &before));
-        let mut after = before;
+        let mut after = before.clone();
         after.load.sessions = 0;
         assert!(!is_notable(&before, &after));
         let with = |change: fn(&mut Told)| {
-            let mut after = before;
+            let mut after = before.clone();
             change(&mut after);
             after
         };
@@ -349,7 +357,7 @@ mod tests {
             assert!(is_notable(&after, &before), "{after:?}");
         }
         let leaves = with(|it| it.load.refuses = true);
-        let mut emptied = leaves;
+        let mut emptied = leaves.clone();
         emptied.load.sessions = 0;
         assert!(is_notable(&leaves, &emptied));
     }

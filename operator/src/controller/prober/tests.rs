@@ -123,6 +123,7 @@ fn told(sessions: u32) -> Told {
             sessions,
             ..Load::default()
         },
+        sysctls: Arc::default(),
         drains: false,
     }
 }

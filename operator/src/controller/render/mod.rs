@@ -4,6 +4,7 @@
 
 mod files;
 mod gateway;
+mod kernel;
 mod merge;
 mod pod;
 mod policies;
@@ -20,7 +21,7 @@ use super::kind::Kind;
 use super::names;
 use super::root::Root;
 use crate::api::WseClusterSpec;
-use crate::plan::Plan;
+use crate::plan::{Plan, Trial};
 
 pub(super) use self::files::admin_secret;
 
@@ -87,6 +88,19 @@ pub(super) fn render(root: &Root, spec: &WseClusterSpec, plan: &Plan) -> Result<
         objects,
         overridden: pods.overridden,
     })
+}
+
+/// Renders the pod that tries kernel settings.
+///
+/// # Errors
+/// As [`render`].
+pub(super) fn preflight(
+    root: &Root,
+    spec: &WseClusterSpec,
+    plan: &Plan,
+    trial: &Trial,
+) -> Result<Value, String> {
+    kernel::preflight(Subject { root, spec, plan }, trial)
 }
 
 fn metadata(root: &Root, name: &str) -> ObjectMeta {

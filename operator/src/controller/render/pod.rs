@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Subject, gateway, merge};
+use super::{Subject, gateway, kernel, merge};
 use crate::api::Spread;
 use crate::controller::names;
 use crate::plan::digest;
@@ -86,6 +86,13 @@ pub(super) fn template(subject: Subject<'_>, revision: &str) -> Result<Template,
     let token = token.unwrap_or(Value::Bool(false));
     pod.insert("automountServiceAccountToken".into(), token);
     merge::under(&mut pod, &theirs, PATH, &mut overridden);
+    let tuning = &subject.plan.tuning;
+    kernel::settle(
+        &mut pod,
+        &tuning.sysctls,
+        tuning.restricted,
+        &mut overridden,
+    )?;
 
     let metadata = metadata(subject, revision, &mut overridden);
     Ok(Template {

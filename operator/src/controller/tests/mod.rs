@@ -1,5 +1,6 @@
 //! Scenarios against an API server that writes down every call.
 
+mod kernel;
 mod later;
 mod scaling;
 mod server;

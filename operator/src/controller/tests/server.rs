@@ -109,9 +109,18 @@ impl State {
                 None => (404, status(404, "not found")),
             },
             Method::PATCH => (200, self.patch(path, call)),
+            Method::POST if path == "pods" => self.create(call),
             // Events, which nobody asks for again.
             _ => (201, call.body.clone()),
         }
+    }
+
+    fn create(&mut self, call: &Call) -> (u16, Value) {
+        let path = format!("pods/{}", call.body["metadata"]["name"].as_str().unwrap());
+        if self.objects.contains_key(&path) {
+            return (409, status(409, "already exists"));
+        }
+        (201, self.patch(&path, call))
     }
 
     fn patch(&mut self, path: &str, call: &Call) -> Value {
@@ -121,6 +130,10 @@ impl State {
             .entry(path.to_owned())
             .or_insert_with(|| json!({}));
         merge(object, &call.body);
+        // It has one manager, so what is not applied any more is gone.
+        if call.path.ends_with("/status") {
+            object["status"] = call.body["status"].clone();
+        }
         let metadata = &mut object["metadata"];
         metadata["resourceVersion"] = self.version.to_string().into();
         if metadata.get("uid").is_none() {

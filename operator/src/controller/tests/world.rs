@@ -139,6 +139,37 @@ impl World {
             .collect()
     }
 
+    /// Two nodes, of which one says that it allows unsafe settings.
+    pub(super) fn know_nodes(&mut self) {
+        let node = |name: &str, labels: Value| {
+            json!({
+                "metadata": {"name": name, "labels": labels},
+                "status": {"nodeInfo": {
+                    "architecture": "", "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "6.1.0",
+                    "kubeProxyVersion": "", "kubeletVersion": "v1.34.4", "machineID": "",
+                    "operatingSystem": "linux", "osImage": "", "systemUUID": "",
+                }},
+            })
+        };
+        let all = vec![
+            node("plain", json!({})),
+            node("allows", json!({"wse.dev/unsafe-sysctls": "allowed"})),
+        ];
+        let (nodes, mut writer) = Nodes::new();
+        fill(all, |event| {
+            writer.take(Ok(event));
+        });
+        self.context.nodes = nodes;
+    }
+
+    /// A kubelet or a scheduler says how a pod is.
+    pub(super) fn report(&self, pod: &str, status: Value) {
+        self.server.edit(&format!("pods/{pod}"), |it| {
+            it["status"] = status;
+            it["spec"]["nodeName"] = "allows".into();
+        });
+    }
+
     /// What a hand does to the cluster's specification or annotations.
     pub(super) fn edit_cluster(&self, edit: impl FnOnce(&mut Value)) {
         self.server.edit(CLUSTER, |cluster| {
@@ -203,7 +234,9 @@ impl World {
             let prefix = format!("{plural}/");
             let found = objects.iter().filter(|(path, _)| path.starts_with(&prefix));
             let ours = found.filter(|(_, it)| {
-                plural == "wseclusters" || it["metadata"]["labels"].get("wse.dev/cluster").is_some()
+                let labels = &it["metadata"]["labels"];
+                let ours = ["wse.dev/cluster", "wse.dev/preflight"];
+                plural == "wseclusters" || ours.iter().any(|key| labels.get(*key).is_some())
             });
             ours.map(|(_, object)| object.clone()).collect::<Vec<_>>()
         };
@@ -248,6 +281,7 @@ async fn pods_port(server: Server) -> SocketAddr {
         "largestTopic": 0,
         "drain": "serving",
         "degraded": false,
+        "sysctls": {"net.ipv4.tcp_rmem": "4096 1 2"},
     });
     let drain = move || async move {
         let call = Call {

@@ -1,6 +1,7 @@
 //! Tables of single passes, and properties over simulated fleets.
 
 mod balance;
+mod kernel;
 mod passes;
 mod revisions;
 mod rollouts;
