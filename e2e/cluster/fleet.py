@@ -7,6 +7,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import kube
 
@@ -97,10 +98,45 @@ class Fleet:
     def uids(self) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.pods()}
 
+    @contextmanager
+    def never_fewer_than(self, wanted: int):
+        """All the while at least so many pods take clients, and the Service sends clients to as many."""
+        place = ("--namespace", self.namespace)
+        pods = kube.Watch("pods", *place, f"--selector=wse.dev/cluster={self.name}")
+        slices = kube.Watch("endpointslices", *place, f"--selector=kubernetes.io/service-name={self.name}")
+        watches = [(pods, "pods take clients", takes_clients), (slices, "pods are endpoints", ready_endpoints)]
+        try:
+            for watch, sentence, count in watches:
+                kube.until(f"{wanted} {sentence}", lambda: watch.states and sum(map(count, watch.states[-1])) >= wanted)
+            yield
+        finally:
+            seen = [(sentence, [sum(map(count, it)) for it in watch.end()]) for watch, sentence, count in watches]
+        for sentence, counts in seen:
+            # A watch begins with one object after another.
+            counts = counts[next(index for index, count in enumerate(counts) if count >= wanted) :]
+            assert min(counts) >= wanted, f"{sentence}: {counts}"
+            assert len(counts) > 1, f"{sentence}: nothing was seen to change"
+
+    def poke(self) -> None:
+        """Has the kubelets bring the pods' files up to date. By themselves they do so within two minutes."""
+        mark = f"tests/poke={time.monotonic_ns()}"
+        selector = f"--selector=wse.dev/cluster={self.name}"
+        kube.kubectl("annotate", "pods", "--namespace", self.namespace, "--overwrite", selector, mark)
+
     def events(self, reason: str) -> list[str]:
         about = f"involvedObject.kind=WseCluster,involvedObject.name={self.name},reason={reason}"
         events = kube.get("events", "--namespace", self.namespace, f"--field-selector={about}")["items"]
         return [event["message"] for event in events]
+
+
+def takes_clients(pod: dict) -> bool:
+    metadata = pod["metadata"]
+    leaves = "deletionTimestamp" in metadata or "wse.dev/draining" in metadata.get("annotations", {})
+    return kube.condition(pod, "Ready").get("status") == "True" and not leaves
+
+
+def ready_endpoints(slice_: dict) -> int:
+    return sum(it["conditions"].get("ready", False) for it in slice_.get("endpoints") or [])
 
 
 class Bench:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,36 @@ def until(sentence: str, look, patience: float = PATIENCE_SECONDS):
 def condition(thing: dict, kind: str) -> dict:
     conditions = thing.get("status", {}).get("conditions", [])
     return next((it for it in conditions if it["type"] == kind), {})
+
+
+class Watch:
+    """Every state that a list of objects goes through: nothing between two looks is missed."""
+
+    def __init__(self, *arguments: str):
+        command = ["kubectl", "get", "--watch", "--output-watch-events", "--output=json", *arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._seen: dict[str, dict] = {}
+        self.states: list[list[dict]] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            event = json.loads(line)
+            thing = event["object"]
+            self._seen[thing["metadata"]["uid"]] = thing
+            if event["type"] == "DELETED":
+                del self._seen[thing["metadata"]["uid"]]
+            self.states.append(list(self._seen.values()))
+
+    def end(self) -> list[list[dict]]:
+        """Its states. It must not have ended by itself: then some were missed."""
+        lived = self._process.poll() is None
+        self._process.terminate()
+        self._process.wait()
+        self._reader.join()
+        assert lived, "the watch ended too early"
+        return self.states
 
 
 @contextmanager

@@ -21,9 +21,10 @@ def chat(space):
 
 
 def new_pods(chat: Fleet, label: str, **spec) -> None:
-    """A change that needs new pods, carried out."""
-    chat.change({"podTemplate": {"metadata": {"labels": {"tests/rollout": label}}}, **spec})
-    chat.until_settled(300)
+    """A change that needs new pods, carried out, while at no moment there are fewer pods for clients."""
+    with chat.never_fewer_than(2):
+        chat.change({"podTemplate": {"metadata": {"labels": {"tests/rollout": label}}}, **spec})
+        chat.until_settled(300)
 
 
 def announced(chat: Fleet) -> int:
