@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+from websockets.sync.client import connect
+
 import kube
 
 SECRET = "a-test-secret-of-32-bytes-or-more"
@@ -39,15 +41,15 @@ def cluster(name: str = "chat", **spec) -> dict:
     return {"apiVersion": "wse.dev/v1alpha1", "kind": "WseCluster", "metadata": metadata, "spec": whole}
 
 
-def token(user: str, *topics: str) -> str:
-    """Signed with the secret of `cluster`."""
+def token(user: str, *topics: str, key: str = SECRET) -> str:
+    """Signed with the secret of `cluster`, or another."""
 
     def part(value: dict) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
 
     claims = {"sub": user, "iss": ISSUER, "aud": ISSUER, "exp": int(time.time()) + 3_600}
     text = part({"alg": "HS256", "typ": "JWT"}) + b"." + part({**claims, "wse_topics": {"allow": topics, "deny": []}})
-    signature = hmac.digest(SECRET.encode(), text, hashlib.sha256)
+    signature = hmac.digest(key.encode(), text, hashlib.sha256)
     return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
@@ -117,6 +119,16 @@ class Fleet:
             assert min(counts) >= wanted, f"{sentence}: {counts}"
             assert len(counts) > 1, f"{sentence}: nothing was seen to change"
 
+    def sessions(self) -> dict[str, int]:
+        """How many clients each pod has."""
+
+        def of(pod: str) -> int:
+            with kube.forward(self.namespace, f"pod/{pod}", 9090) as admin:
+                with urllib.request.urlopen(f"http://127.0.0.1:{admin}/load", timeout=30) as answer:
+                    return json.load(answer)["connections"]
+
+        return {pod: of(pod) for pod in self.names()}
+
     def poke(self) -> None:
         """Has the kubelets bring the pods' files up to date. By themselves they do so within two minutes."""
         mark = f"tests/poke={time.monotonic_ns()}"
@@ -174,6 +186,12 @@ class Bench:
         log = kube.kubectl("logs", "--namespace", self.fleet.namespace, "bench").splitlines()
         held = [line for line in log if '"holding"' in line]
         return held if held else f"{log[-3:]}"
+
+
+def connects(port: int, bearer: str) -> bool:
+    """Whether a gateway behind a forwarded port takes this token."""
+    with connect(f"ws://127.0.0.1:{port}/wse", additional_headers={"authorization": f"Bearer {bearer}"}) as socket:
+        return json.loads(socket.recv())["t"] == "server_ready"
 
 
 def publish(port: int, topic: str, payload: dict, key: str = KEY, kind: str = "numbered") -> int:

@@ -91,6 +91,20 @@ class Watch:
 
 
 @contextmanager
+def logs(space: str, pods: set[str]):
+    """The lines that pods write from now until they have ended, or this has; by pod, when it has ended."""
+    follow = ["kubectl", "logs", "--namespace", space, "--follow", "--tail=0"]
+    following = {pod: subprocess.Popen([*follow, pod], stdout=subprocess.PIPE, text=True) for pod in pods}
+    lines: dict[str, list[str]] = {}
+    try:
+        yield lines
+    finally:
+        for pod, process in following.items():
+            process.terminate()
+            lines[pod] = process.communicate()[0].splitlines()
+
+
+@contextmanager
 def namespace(name: str, **labels: str):
     """A namespace of its own, gone afterwards, unless something failed in it: what is there explains why."""
     kubectl("delete", "namespace", name, "--ignore-not-found", "--wait")

@@ -62,6 +62,27 @@ def test_kubectl_scale_grows_and_drains_before_it_shrinks(chat, bench_image):
     assert any("is asked to empty itself" in note for note in chat.events("DrainStarted"))
 
 
+def test_scaling_in_moves_the_clients_of_one_pod_once_and_nobody_else(chat, bench_image):
+    kube.kubectl("scale", f"wse/{chat.name}", "--namespace", chat.namespace, "--replicas=3")
+    chat.until_settled()
+    bench, before = Bench(chat, 90, bench_image), chat.names()
+    sessions = chat.sessions()
+    assert sum(sessions.values()) == 90 and all(sessions.values()), sessions
+    with kube.logs(chat.namespace, before) as written, chat.never_fewer_than(2):
+        kube.kubectl("scale", f"wse/{chat.name}", "--namespace", chat.namespace, "--replicas=2")
+        chat.until_settled()
+    [gone] = before - chat.names()
+    moves = bench.report()["moves"]
+    moved = sessions[gone]
+    assert moved == min(sessions.values()), sessions
+    assert moves["closes"] == {"4300": moved}, moves
+    assert moves["connections"] == {"0": 90 - moved, "1": moved}, moves
+    lines = [json.loads(line) for line in written[gone]]
+    told = [line for line in lines if "draining, then exiting" in json.dumps(line)]
+    # Kubernetes told it to end when it had nobody left.
+    assert len(told) == 1 and told[0]["sessions"] == 0, lines
+
+
 def test_deleting_drains_and_leaves_nothing_behind(space, bench_image):
     fleet = Fleet(space, cluster("gone"))
     bench = Bench(fleet, 40, bench_image)

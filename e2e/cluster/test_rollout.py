@@ -1,16 +1,12 @@
 """Clients stay connected, or move once: changes of the pods, of policy, and of the operator."""
 
-import json
 import re
-import subprocess
-import urllib.error
-import urllib.request
 
 import pytest
 
 import kube
 from conftest import image
-from fleet import Bench, Fleet, cluster, publish, secret
+from fleet import SECRET, Bench, Fleet, cluster, connects, publish, secret, token
 
 CLIENTS = 1_000
 
@@ -76,16 +72,42 @@ def test_policy_limits_and_keys_move_nobody_and_take_effect(chat, bench_image):
             ]},
         })  # fmt: skip
         kube.apply(chat.namespace, secret("chat-key", key="a-test-api-key", next="the-next-key"))
-        kube.until(
-            "the next key is accepted",
-            lambda: publish(api, "bench.other", {}, key="the-next-key") == 200 or "refused",
-            300,
-        )
+
+        def accepted():
+            chat.poke()
+            return publish(api, "bench.other", {}, key="the-next-key") == 200 or "refused"
+
+        kube.until("the next key is accepted", accepted)
     assert '"subscriptions": 7' in kube.get("cm", "chat-config", "--namespace", chat.namespace)["data"]["config.json"]
     whole = chat.until_settled()
     assert chat.uids() == pods, "the pods are the same"
     assert whole["status"]["observedGeneration"] == whole["metadata"]["generation"]
     assert bench.report()["moves"]["closes"] == {}
+
+
+def test_a_rotated_secret_takes_effect_and_disconnects_nobody(chat, bench_image):
+    bench, pods, rotated = Bench(chat, 100, bench_image), chat.uids(), "the-next-secret-of-32-bytes-or-more"
+    old, new = token("old", "bench.*"), token("new", "bench.*", key=rotated)
+    try:
+        for pod in chat.names():
+            with kube.forward(chat.namespace, f"pod/{pod}", 8080) as public:
+                assert (connects(public, old), connects(public, new)) == (True, False)
+        kube.apply(chat.namespace, secret("chat-jwt", secret=rotated))
+        for pod in chat.names():
+            with kube.forward(chat.namespace, f"pod/{pod}", 8080) as public:
+
+                def turned():
+                    chat.poke()
+                    return (connects(public, new), connects(public, old)) == (True, False) or "the old one is taken"
+
+                kube.until("only the new token is taken", turned)
+        assert chat.uids() == pods, "the pods are the same"
+        moves = bench.report()["moves"]
+        assert moves["closes"] == {} and moves["connections"] == {"0": 100}, moves
+    finally:
+        kube.apply(chat.namespace, secret("chat-jwt", secret=SECRET))
+    with kube.forward(chat.namespace, f"pod/{sorted(chat.names())[0]}", 8080) as public:
+        kube.until("the first one is taken again", lambda: chat.poke() or connects(public, old) or "it is not")
 
 
 def test_another_default_image_of_the_operator_moves_nobody(chat, operator, bench_image):
