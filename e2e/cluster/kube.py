@@ -18,7 +18,7 @@ class Refused(Exception):
 
 
 def run(*command: str, text: str | None = None, timeout: int = PATIENCE_SECONDS) -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout, cwd=REPO)
     if done.returncode:
         raise Refused(f"{' '.join(command)}: {done.stderr.strip()} {done.stdout.strip()}")
     return done.stdout

@@ -1,5 +1,7 @@
 # The world where Docker works.
 
+REDIS=(wse-redis:dev)
+
 # Prefers what is on PATH when its version will do.
 world_start() {
     local wanted=() kubectl

@@ -6,6 +6,8 @@ RUN=/run/$ID
 DATA="$CACHE/docker"
 INSIDE=(nsenter "--net=/run/netns/$ID")
 export DOCKER_HOST=unix://$RUN/docker.sock DOCKER_CONFIG=$RUN/config DOCKER_BUILDKIT=0
+# Nodes cannot pull the README's Redis.
+REDIS=(wse-redis:dev redis:7.4)
 # What `exec` starts finds this world again.
 export WSE_KIND_OFFLINE=1
 
@@ -45,8 +47,14 @@ world_redis() {
     for file in /usr/bin/redis-server /usr/bin/redis-cli; do
         cp --parents --dereference "$file" $(ldd "$file" | grep -o '/[^ ]*') "$context/files"
     done
-    printf 'FROM scratch\nCOPY files /\nENV PATH=/usr/bin\n' >"$context/Dockerfile"
-    docker build --quiet --tag wse-redis:dev "$context"
+    # By default it is what the published image is: open to its network.
+    cat >"$context/Dockerfile" <<'END'
+FROM scratch
+COPY files /
+ENV PATH=/usr/bin
+CMD ["redis-server", "--protected-mode", "no", "--dir", "/tmp"]
+END
+    docker build --quiet "${REDIS[@]/#/--tag=}" "$context"
     rm -rf "$context"
 }
 
