@@ -105,17 +105,40 @@ def broken(change) -> dict:
     return whole
 
 
+def pods(**spec):
+    return lambda it: it["spec"].update(podTemplate={"spec": spec})
+
+
+def pod_metadata(**metadata):
+    return lambda it: it["spec"].update(podTemplate={"metadata": metadata})
+
+
+CONTAINER = {"name": "app", "image": "app:1"}
+# Each sentence of the definition, and what Kubernetes itself says of a field that there is not.
 BAD = [
     ("a small letter first", lambda it: it["metadata"].update(name="9chat"), "must begin with a letter"),
     ("a short name", lambda it: it["metadata"].update(name="a" * 41), "at most 40 characters"),
     ("memory is alone", lambda it: it["spec"].update(backplane={"type": "Memory"}), "set `backplane.type: Redis`"),
     ("no Redis", lambda it: it["spec"].update(backplane={"type": "Redis"}), "`redis` must be given"),
+    ("no URL", lambda it: it["spec"]["backplane"].update(redis={}), "give exactly one of `url` and `urlSecretRef`"),
+    ("not Redis", lambda it: it["spec"]["backplane"]["redis"].update(url="http://redis"), "`url` must begin with"),
     ("no size", lambda it: it["spec"].update(capacity={"tier": "Auto"}), "`expectedConnections` must be set"),
     ("no keys", lambda it: it["spec"]["auth"].update(keys=[]), "give `keys`, or `jwks`"),
+    ("no JWKS", lambda it: it["spec"]["auth"].update(jwks={}), "give exactly one of `url` and `secretKeyRef`"),
     ("anybody", lambda it: it["spec"]["auth"].update(mode="None"), "set `allowAnonymous: true`"),
+    ("all origins", lambda it: it["spec"]["auth"].update(allowedOrigins=["*", "https://a.example"]), "must stand alone"),
     ("late window", lambda it: it["spec"].update(drain={"windowSeconds": 90}), "less than or equal to `deadlineSeconds`"),
     ("no surge", lambda it: it["spec"].update(rollout={"surge": 0}), "`surge` must be a number of pods"),
     ("a port of no node", lambda it: it["spec"].update(service={"nodePort": 30_000}), "`nodePort` needs `type: NodePort`"),
+    ("local inside", lambda it: it["spec"].update(service={"externalTrafficPolicy": "Local"}), "has no external traffic"),
+    ("one network", pods(hostNetwork=True), "fight for the same ports"),
+    ("once only", pods(restartPolicy="Never"), "must be left out, or be `Always`"),
+    ("another grace", pods(terminationGracePeriodSeconds=5), "set `spec.drain.deadlineSeconds`"),
+    ("no image", pods(containers=[{"name": "app"}]), "each container needs an `image`"),
+    ("another gateway", pods(containers=[{"name": "gateway", "image": "a:1"}]), "set `spec.image`"),
+    ("one name twice", pods(containers=[CONTAINER], initContainers=[CONTAINER]), "must differ from those of `containers`"),
+    ("our label", pod_metadata(labels={"wse.dev/revision": "1"}), "labels of `wse.dev/`"),
+    ("our annotation", pod_metadata(annotations={"wse.dev/draining": ""}), "annotations of `wse.dev/`"),
     ("a field of none", lambda it: it["spec"].update(colour="red"), 'unknown field "spec.colour"'),
 ]
 
@@ -126,6 +149,23 @@ def test_a_bad_spec_is_refused_with_what_to_do(space, change, told):
         text = json.dumps(broken(change))
         kube.kubectl("create", "--namespace", space, "--filename=-", "--validate=strict", text=text)
     assert told in str(refused.value)
+
+
+def test_every_sentence_is_among_them_but_that_of_a_change(chat):
+    text = (kube.REPO / "crds/wsecluster.yaml").read_text()
+    rules = [rule["message"] for rule in validations(yaml.safe_load(text))]
+    untold = [rule for rule in rules if not any(told in rule for _, _, told in BAD)]
+    assert len(untold) == 1 and untold[0].startswith("`partitions` cannot be changed"), untold
+    with pytest.raises(kube.Refused, match="`partitions` cannot be changed"):
+        chat.change({"backplane": {"redis": {"partitions": 7}}})
+
+
+def validations(schema):
+    """Every rule in a schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("x-kubernetes-validations", [])
+    for below in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else []:
+        yield from validations(below)
 
 
 def test_the_served_definition_is_the_committed_one(operator):
