@@ -102,22 +102,27 @@ class Fleet:
 
     @contextmanager
     def never_fewer_than(self, wanted: int):
-        """All the while at least so many pods take clients, and the Service sends clients to as many."""
+        """All the while at least so many pods take clients, the Service sends clients to as many, and the status says
+        that the fleet is well."""
         place = ("--namespace", self.namespace)
-        pods = kube.Watch("pods", *place, f"--selector=wse.dev/cluster={self.name}")
-        slices = kube.Watch("endpointslices", *place, f"--selector=kubernetes.io/service-name={self.name}")
-        watches = [(pods, "pods take clients", takes_clients), (slices, "pods are endpoints", ready_endpoints)]
+        watches = [
+            (kube.Watch("pods", *place, f"--selector=wse.dev/cluster={self.name}"), takes_clients),
+            (kube.Watch("endpointslices", *place, f"--selector=kubernetes.io/service-name={self.name}"), ready_endpoints),
+            (kube.Watch("wse", *place, f"--field-selector=metadata.name={self.name}"), lambda it: wanted * is_well(it)),
+        ]
         try:
-            for watch, sentence, count in watches:
-                kube.until(f"{wanted} {sentence}", lambda: watch.states and sum(map(count, watch.states[-1])) >= wanted)
+            for watch, count in watches:
+                kube.until(f"there are {wanted}", lambda: watch.states and sum(map(count, watch.states[-1])) >= wanted)
             yield
         finally:
-            seen = [(sentence, [sum(map(count, it)) for it in watch.end()]) for watch, sentence, count in watches]
-        for sentence, counts in seen:
+            seen = [(watch.end(), count) for watch, count in watches]
+        for states, count in seen:
+            counts = [sum(map(count, state)) for state in states]
             # A watch begins with one object after another.
-            counts = counts[next(index for index, count in enumerate(counts) if count >= wanted) :]
-            assert min(counts) >= wanted, f"{sentence}: {counts}"
-            assert len(counts) > 1, f"{sentence}: nothing was seen to change"
+            first = next(index for index, count in enumerate(counts) if count >= wanted)
+            least = counts.index(min(counts[first:]), first)
+            assert counts[least] >= wanted, f"{counts}: {json.dumps(states[least])}"
+            assert len(counts) - first > 1, "nothing was seen to change"
 
     def sessions(self) -> dict[str, int]:
         """How many clients each pod has."""
@@ -149,6 +154,10 @@ def takes_clients(pod: dict) -> bool:
 
 def ready_endpoints(slice_: dict) -> int:
     return sum(it["conditions"].get("ready", False) for it in slice_.get("endpoints") or [])
+
+
+def is_well(whole: dict) -> bool:
+    return all(kube.condition(whole, kind).get("status") == "True" for kind in ("Ready", "BackplaneReachable"))
 
 
 class Bench:
