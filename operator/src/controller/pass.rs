@@ -122,7 +122,8 @@ impl Pass<'_> {
                 Err(error) => refusal = Some(Refusal::of(&error).ok_or(error)?),
             }
         }
-        let status = tell::status(root, &plan, &pods, refusal.as_ref());
+        let sets = self.caches.replica_sets(root);
+        let status = tell::status(root, &plan, &pods, &sets, refusal.as_ref());
         self.tell(&before, status, Some(&plan), refusal.as_ref(), memory)
             .await?;
         // A refusal is tried again now and then: what refuses may change where nobody watches.

@@ -36,6 +36,8 @@ pub(super) struct Shown {
     pub(super) data: u64,
     /// Of a ReplicaSet: how many pods it should have, and has.
     pub(super) replicas: (u64, u64),
+    /// Of a ReplicaSet: whether it cannot make its pods, as by a quota or a policy.
+    pub(super) fails: bool,
     /// Of a Service: what it selects.
     pub(super) serves: Option<Serves>,
 }
@@ -67,6 +69,10 @@ impl From<DynamicObject> for Shown {
             count.and_then(Value::as_u64).unwrap_or_default()
         };
         let replicas = (count("/spec/replicas"), count("/status/replicas"));
+        let conditions = object.data.pointer("/status/conditions");
+        let mut conditions = conditions.and_then(Value::as_array).into_iter().flatten();
+        let fails =
+            conditions.any(|it| it["type"] == "ReplicaFailure" && it["reason"] == "FailedCreate");
         let serves = object.data.pointer("/spec/selector").and_then(serves);
         let data = hash(object.data.get("data").unwrap_or(&Value::Null));
         if let Some(fields) = object.data.as_object_mut() {
@@ -94,6 +100,7 @@ impl From<DynamicObject> for Shown {
             content,
             data,
             replicas,
+            fails,
             serves,
         }
     }
@@ -266,6 +273,10 @@ mod tests {
         assert_eq!(shown.owner.as_deref(), Some("9"));
         assert_eq!(shown.revision(), Some("1234567890abcdef"));
         assert_eq!(shown.replicas, (2, 1));
+        assert!(!shown.fails);
+        let failure =
+            json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}]);
+        assert!(object(|it| it["status"]["conditions"] = failure).fails);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The status: what is, in few words, written when it differs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::PodCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -12,9 +14,10 @@ use super::memory::{Memory, is_stale, version};
 use super::observe::Seen;
 use super::pass::Pass;
 use super::root::Root;
+use super::shown::Shown;
 use super::{Error, events, names};
 use crate::api::{WseCluster, WseClusterStatus};
-use crate::plan::{self, Plan, PodState, Serves};
+use crate::plan::{self, ConditionType, Plan, PodState, Serves};
 
 /// The condition of a cluster that a person told the operator to leave alone.
 pub(super) const PAUSED: &str = "Paused";
@@ -116,6 +119,7 @@ pub(super) fn status(
     root: &Root,
     plan: &Plan,
     pods: &[Seen],
+    sets: &[Arc<Shown>],
     refusal: Option<&Refusal>,
 ) -> WseClusterStatus {
     let revision = plan.revisions.first().map(|revision| revision.id.clone());
@@ -132,9 +136,13 @@ pub(super) fn status(
         .iter()
         .map(|it| condition(it, generation))
         .collect();
-    let is_unready = |it: &&mut Condition| it.type_ == "Ready" && it.status == "False";
-    if let Some(unready) = conditions.iter_mut().find(is_unready) {
-        unready.message += &reasons(&counted);
+    let reasons = reasons(&counted, sets);
+    let is_of_pods = |it: &&mut Condition| {
+        let type_ = [ConditionType::Ready, ConditionType::Settled].map(ConditionType::name);
+        type_.contains(&it.type_.as_str()) && it.status == "False"
+    };
+    for unwell in conditions.iter_mut().filter(is_of_pods) {
+        unwell.message += &reasons;
     }
     if root.paused() {
         let message = format!(
@@ -211,9 +219,18 @@ fn refuse(conditions: &mut Vec<Condition>, refusal: &Refusal, generation: Option
     }
 }
 
-/// What keeps gateways from running, for a sentence that ends before it.
-fn reasons(pods: &[&Seen]) -> String {
-    let reasons: BTreeSet<&str> = pods.iter().filter_map(|seen| seen.waits_for()).collect();
+/// What keeps gateways from running, for a sentence that ends before it. Words only: whole messages of
+/// Kubernetes name a pod that is another one each time.
+fn reasons(pods: &[&Seen], sets: &[Arc<Shown>]) -> String {
+    let unscheduled = |seen: &&Seen| {
+        let conditions = seen.pod.status.iter().flat_map(|it| &it.conditions);
+        let is_one = |it: &PodCondition| it.type_ == "PodScheduled" && it.status == "False";
+        conditions.flatten().any(is_one).then_some("Unschedulable")
+    };
+    let mut reasons: BTreeSet<&str> = pods.iter().filter_map(|seen| seen.waits_for()).collect();
+    reasons.extend(pods.iter().filter_map(unscheduled));
+    // A quota or a policy of the namespace: there is no pod that could wait for anything.
+    reasons.extend(sets.iter().filter(|set| set.fails).map(|_| "FailedCreate"));
     if reasons.is_empty() {
         return String::new();
     }

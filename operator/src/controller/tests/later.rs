@@ -123,3 +123,41 @@ async fn a_rollout_is_told_of_where_the_image_is_the_operators_choice() {
     }
     assert_eq!(reasons, ["ChangeAnnounced", "RolloutStarted"]);
 }
+
+#[tokio::test]
+async fn what_keeps_new_pods_away_is_told_while_old_ones_serve() {
+    let mut world = World::settled().await;
+    world.edit_cluster(|cluster| cluster["spec"]["image"] = "gateway:2".into());
+    world.pass().await.unwrap();
+    let set = world.replica_set();
+    let settled = |world: &World| {
+        let settled = world.condition("Settled");
+        let message = settled["message"].as_str().unwrap();
+        message.split_once(" (").map(|it| it.1.to_owned())
+    };
+    assert_eq!(settled(&world), None);
+    world.server.edit(&set, |set| {
+        set["status"]["conditions"] =
+            json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}]);
+    });
+    world.pass().await.unwrap();
+    assert_eq!(settled(&world).as_deref(), Some("FailedCreate)"));
+    assert_eq!(world.condition("Ready")["status"], "True");
+
+    world.server.edit(&set, |set| set["status"] = json!({}));
+    world.add_pod("chat-c");
+    world.server.edit("pods/chat-c", |pod| {
+        pod["status"] = json!({
+            "phase": "Pending",
+            "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}],
+        });
+    });
+    world.add_pod("chat-d");
+    world.server.edit("pods/chat-d", |pod| {
+        let gateway = &mut pod["status"]["containerStatuses"][0];
+        gateway["state"] = json!({"waiting": {"reason": "ErrImagePull"}});
+    });
+    world.pass().await.unwrap();
+    let reasons = settled(&world);
+    assert_eq!(reasons.as_deref(), Some("ImagePullBackOff, Unschedulable)"));
+}
