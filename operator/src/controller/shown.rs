@@ -287,6 +287,10 @@ mod tests {
         assert_eq!(shown.owner.as_deref(), Some("9"));
         assert_eq!(shown.revision(), Some("1234567890abcdef"));
         assert_eq!(shown.replicas, (2, 1));
+        assert!(!shown.fails);
+        let failure =
+            json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}]);
+        assert!(object(|it| it["status"]["conditions"] = failure).fails);
     }
 
     #[test]
