@@ -161,6 +161,11 @@ impl Pass<'_> {
         let Some(admin) = seen.admin.filter(|_| seen.state != PodState::Down) else {
             return !on;
         };
+        // One that does not say how it is would not hear this either, and a pass would wait for it. It
+        // is told when it answers.
+        if seen.told.is_none() {
+            return false;
+        }
         let pod = seen.name();
         self.acts();
         let done = self.context.ask.drain(admin, token, on).await;

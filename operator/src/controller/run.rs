@@ -31,8 +31,8 @@ use super::{Error, names, serve, watches};
 use crate::ask::Ask;
 
 /// Clusters that are worked on at once: a pass waits for the API server, and for pods that are told
-/// to drain.
-const CONCURRENCY: usize = 32;
+/// to drain. Few enough that renewing the Lease is not far behind in what the API server has to do.
+const CONCURRENCY: usize = 16;
 /// How long the first pass waits to know the nodes, which it can do without.
 const NODES: Duration = Duration::from_secs(5);
 /// How long giving the Lease back may take.

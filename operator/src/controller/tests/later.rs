@@ -21,6 +21,39 @@ async fn a_replica_set_whose_pods_are_not_seen_yet_keeps_them() {
 }
 
 #[tokio::test]
+async fn a_pod_that_does_not_answer_is_told_to_drain_when_it_does() {
+    let mut world = World::settled().await;
+    let at = |address: &'static str| {
+        move |pod: &mut serde_json::Value| pod["status"]["podIP"] = address.into()
+    };
+    // Nothing listens there.
+    world.server.edit("pods/chat-a", at("127.9.9.9"));
+    world.edit_cluster(|cluster| cluster["spec"]["image"] = "gateway:2".into());
+    world.pass().await.unwrap();
+    world.add_pod("chat-c");
+    world.add_pod("chat-d");
+    let mut drains = 0;
+    for _ in 0..5 {
+        let writes = world.writes().await;
+        drains += paths(&writes).iter().filter(|it| **it == "drain").count();
+        if drains > 0 {
+            break;
+        }
+    }
+    assert_eq!(drains, 1, "only the one that answers");
+    let draining = |pod: &str| {
+        let annotations = &world.object(pod)["metadata"]["annotations"];
+        annotations["wse.dev/draining"].is_string()
+    };
+    assert!(draining("pods/chat-a") && draining("pods/chat-b"));
+
+    world.server.edit("pods/chat-a", at("127.0.0.1"));
+    world.server.edit("pods/chat-b", at("127.9.9.9"));
+    let writes = world.writes().await;
+    assert!(paths(&writes).contains(&"drain"), "{writes:?}");
+}
+
+#[tokio::test]
 async fn every_event_has_its_own_text() {
     let mut world = World::settled().await;
     world.edit_cluster(|cluster| cluster["spec"]["image"] = "gateway:2".into());
