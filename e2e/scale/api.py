@@ -102,19 +102,27 @@ class ApiServer:
         if body is not None:
             patch = method == "PATCH"
             headers["content-type"] = "application/merge-patch+json" if patch else "application/json"
-        connection = getattr(self.local, "connection", None)
-        if connection is None:
-            # Its certificate is its own, and the way to it is loopback.
-            context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=60)
-        self.local.connection = None
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = connection.getresponse()
+        text = json.dumps(body) if body is not None else None
+        connection, self.local.connection = getattr(self.local, "connection", None), None
+        try:
+            # One that was idle for long may be closed.
+            connection = connection or self.connect()
+            connection.request(method, path, text, headers)
+            answer = connection.getresponse()
+        except (ConnectionError, ssl.SSLError, http.client.RemoteDisconnected):
+            connection = self.connect()
+            connection.request(method, path, text, headers)
+            answer = connection.getresponse()
         text = answer.read().decode()
         self.local.connection = connection
         if answer.status >= 300:
             raise Refused(f"{method} {path}: {answer.status} {text[:500]}")
         return json.loads(text) if parse else text
+
+    def connect(self) -> http.client.HTTPSConnection:
+        # Its certificate is its own, and the way to it is loopback.
+        context = ssl._create_unverified_context()
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=120)
 
     def all(self, calls: list[tuple]) -> list:
         """Many calls, some at a time."""
