@@ -63,8 +63,8 @@ pub struct KernelStatus {
     /// Unsafe ones that a pod was seen to be allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_unsafe_sysctls: Vec<String>,
-    /// Those that a kubelet turned pods of the fleet away for. They are left out for as long as pods
-    /// may land on that node.
+    /// Those that a kubelet turned pods of the fleet away for, which are left out for as long as pods
+    /// may land on that node; or that the namespace forbids, which are left out until the next edit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_sysctls: Vec<RefusedSysctl>,
 }
@@ -80,13 +80,13 @@ pub struct AppliedSysctl {
     pub value: String,
 }
 
-/// A kernel setting that a kubelet does not allow.
+/// A kernel setting that is not allowed somewhere.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedSysctl {
     /// Its name.
     pub name: String,
-    /// The node's.
+    /// The node whose kubelet does not allow it. Empty: the namespace's pod security level does not.
     pub node: String,
 }
 

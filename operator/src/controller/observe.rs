@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 
 use super::caches::Caches;
 use super::kind::Kind;
@@ -157,6 +157,8 @@ pub(super) fn observation(
             preflight: preflight::observe(root, caches, memory),
             rejected: preflight::rejected(pods),
             astray: preflight::astray(pods),
+            barred: preflight::barred(root, caches, told),
+            edited: told.observed_generation != root.meta().generation,
             ..learnt(told.kernel.as_ref())
         }),
     }

@@ -14,8 +14,8 @@ use super::observe::Seen;
 use super::pass::Pass;
 use super::root::Root;
 use super::{Error, names, render};
-use crate::api::WseClusterSpec;
-use crate::plan::{Astray, Outcome, Plan, Preflight, Rejected, Step, Trial};
+use crate::api::{WseClusterSpec, WseClusterStatus};
+use crate::plan::{Astray, Barred, Outcome, Plan, Preflight, Rejected, Step, Trial};
 
 /// How a kubelet says that it does not allow a setting.
 const FORBIDDEN: &str = "SysctlForbidden";
@@ -67,6 +67,18 @@ pub(super) fn rejected(pods: &[Seen]) -> Vec<Rejected> {
                 .unwrap_or_default(),
         })
         .collect()
+}
+
+/// Why no pod may be made with the settings that new pods have, if the API server says so.
+pub(super) fn barred(root: &Root, caches: &Caches, told: &WseClusterStatus) -> Option<Barred> {
+    let sets = caches.replica_sets(root);
+    let mut waiting = sets.iter().filter(|set| set.replicas.0 > set.replicas.1);
+    let message = waiting.find_map(|set| set.forbids.clone())?;
+    let applied = &told.kernel.as_ref()?.applied_sysctls;
+    Some(Barred {
+        sysctls: applied.iter().map(|it| it.name.clone()).collect(),
+        message,
+    })
 }
 
 /// The pods that do not have what they ask for, as far as their gateways see it.

@@ -38,6 +38,8 @@ pub(super) struct Shown {
     pub(super) replicas: (u64, u64),
     /// Of a ReplicaSet: whether it cannot make its pods.
     pub(super) fails: bool,
+    /// Of a ReplicaSet: why no pod of it may be made, if that is for its kernel settings.
+    pub(super) forbids: Option<String>,
     /// Of a Service: what it selects.
     pub(super) serves: Option<Serves>,
 }
@@ -71,6 +73,7 @@ impl From<DynamicObject> for Shown {
         let replicas = (count("/spec/replicas"), count("/status/replicas"));
         let serves = object.data.pointer("/spec/selector").and_then(serves);
         let fails = fails(&object.data);
+        let forbids = object.data.pointer("/status/conditions").and_then(forbids);
         let data = hash(object.data.get("data").unwrap_or(&Value::Null));
         if let Some(fields) = object.data.as_object_mut() {
             fields.remove("status");
@@ -98,6 +101,7 @@ impl From<DynamicObject> for Shown {
             data,
             replicas,
             fails,
+            forbids,
             serves,
         }
     }
@@ -139,6 +143,14 @@ fn serves(selector: &Value) -> Option<Serves> {
         Some(revision) => Some(Serves::Revision(revision.as_str()?.to_owned())),
         None => Some(Serves::All),
     }
+}
+
+/// What admission says of pods whose settings are above the namespace's pod security level.
+fn forbids(conditions: &Value) -> Option<String> {
+    let mut conditions = conditions.as_array()?.iter();
+    let failure = conditions.find(|it| it["type"] == "ReplicaFailure" && it["status"] == "True")?;
+    let message = failure["message"].as_str()?;
+    message.contains("sysctl").then(|| message.to_owned())
 }
 
 /// An object in a list or a watch. It is cut down as it is read, so that a page of a list is never

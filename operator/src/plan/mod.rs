@@ -39,7 +39,7 @@ pub use self::change::{Change, Warning};
 pub use self::conditions::{Condition, ConditionType};
 pub use self::configuration::digest;
 pub use self::kernel::{
-    Astray, Kernel, Outcome, Preflight, Refused, Rejected, Step, Trial, Tuning,
+    Astray, Barred, Kernel, Outcome, Preflight, Refused, Rejected, Step, Trial, Tuning,
 };
 pub use self::memory::Memory;
 

@@ -322,3 +322,47 @@ async fn a_gateway_that_sees_other_values_is_told_of() {
     }
     assert_eq!(world.condition("KernelTuned")["reason"], "NotInForce");
 }
+
+#[tokio::test]
+async fn a_namespace_that_forbids_a_tiers_setting_gets_pods_without_it() {
+    let mut world = World::new().await;
+    world.know_nodes();
+    world.edit_cluster(|cluster| cluster["spec"]["capacity"] = json!({"tier": "High"}));
+    world.pass().await.unwrap();
+    let set = world.replica_set();
+    let names = |world: &World| {
+        let template = &world.object(&set)["spec"]["template"];
+        let list = template["spec"]["securityContext"]["sysctls"]
+            .as_array()
+            .unwrap()
+            .clone();
+        list.into_iter()
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let forbidden = "net.ipv4.tcp_fin_timeout".to_owned();
+    assert!(names(&world).contains(&forbidden));
+    let message = format!(
+        "pods is forbidden: violates PodSecurity \"baseline:v1.28\": forbidden sysctls ({forbidden})"
+    );
+    let condition = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message});
+    world.server.edit(&set, |set| {
+        set["status"] = json!({"replicas": 0, "conditions": [condition]})
+    });
+    world.pass().await.unwrap();
+    assert!(!names(&world).contains(&forbidden));
+    // Its pods are made, and it is not tried again.
+    world
+        .server
+        .edit(&set, |set| set["status"] = json!({"replicas": 2}));
+    for _ in 0..5 {
+        world.pass().await.unwrap();
+        assert!(!names(&world).contains(&forbidden));
+    }
+    assert!(
+        world.condition("KernelTuned")["message"]
+            .as_str()
+            .unwrap()
+            .contains("pod security level")
+    );
+}

@@ -37,6 +37,10 @@ pub struct Kernel {
     pub refused: BTreeSet<Refused>,
     /// Pods of the fleet that were turned away for their settings and are still there.
     pub rejected: Vec<Rejected>,
+    /// Why no pod of the fleet may be made, if that is for its settings.
+    pub barred: Option<Barred>,
+    /// Whether the spec was edited since the last pass.
+    pub edited: bool,
     /// The pod that tries.
     pub preflight: Option<Preflight>,
     /// Pods that do not have what they ask for.
@@ -53,13 +57,23 @@ pub struct Astray {
     pub sysctls: Vec<String>,
 }
 
+/// Settings that pods may not be made with.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Barred {
+    /// Names of the settings that new pods had.
+    pub sysctls: Vec<String>,
+    /// What was said.
+    pub message: String,
+}
+
 /// A setting that the kubelet of a node does not allow.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Refused {
     /// Its name.
     pub name: String,
-    /// The node's.
+    /// The node's. Empty: it is the namespace that does not allow it.
     pub node: String,
 }
 
@@ -290,6 +304,9 @@ fn refused(
 ) -> BTreeSet<Refused> {
     let is_wanted = |it: &&Refused| wanted.iter().any(|setting| setting.name == it.name);
     let still = |it: &&Refused| {
+        if it.node.is_empty() {
+            return !known.edited;
+        }
         let risky = classify(&it.name) == Class::Unsafe;
         let lands = placement.eligible(risky);
         let lands = lands.is_none_or(|nodes| nodes.iter().any(|node| node.name == it.node));
@@ -301,15 +318,22 @@ fn refused(
         .filter(is_wanted)
         .filter(still)
         .cloned();
-    let fresh: Vec<Refused> = known.rejected.iter().flat_map(blame).collect();
-    before.chain(fresh).collect()
+    let by_kubelets = known.rejected.iter();
+    let by_kubelets = by_kubelets.flat_map(|it| blame(&it.sysctls, &it.message, &it.node));
+    let by_namespace = known.barred.iter();
+    let by_namespace = by_namespace.flat_map(|it| blame(&it.sysctls, &it.message, ""));
+    before.chain(by_kubelets).chain(by_namespace).collect()
 }
 
-/// A kubelet names the first setting that it does not allow. If that is none of the pod's it is told
-/// in other words than those of today, and every one that can be forbidden is to blame.
-fn blame(rejected: &Rejected) -> Vec<Refused> {
-    let names = || rejected.sysctls.iter();
-    let named = |name: &&String| rejected.message.contains(&format!("\"{name}\""));
+/// A kubelet names the first setting that it does not allow, a namespace all. If that is none of the
+/// pod's it is told in other words than those of today, and every one that can be forbidden is to
+/// blame.
+fn blame(sysctls: &[String], message: &str, node: &str) -> Vec<Refused> {
+    let names = || sysctls.iter();
+    let is_part = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    let mut words = message.split(|it| !is_part(it));
+    let said: Vec<&str> = words.by_ref().collect();
+    let named = |name: &&String| said.contains(&name.as_str());
     let classed = |name: &&String| match classify(name) {
         Class::Safe { kubelet, .. } => kubelet.is_some(),
         Class::NodeLevel | Class::Unsafe => true,
@@ -325,7 +349,7 @@ fn blame(rejected: &Rejected) -> Vec<Refused> {
     }
     let of = |name: &String| Refused {
         name: name.clone(),
-        node: rejected.node.clone(),
+        node: node.into(),
     };
     guilty.into_iter().map(of).collect()
 }

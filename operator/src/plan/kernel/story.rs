@@ -74,8 +74,13 @@ impl Story<'_> {
     }
 
     fn refusal(&self, name: &str) -> String {
-        let of_it = self.refused.iter().filter(|it| it.name == name);
-        let nodes: Vec<&str> = of_it.map(|it| it.node.as_str()).collect();
+        let of_it = || self.refused.iter().filter(|it| it.name == name);
+        if of_it().any(|it| it.node.is_empty()) {
+            return "is forbidden by the pod security level of the namespace: choose a higher one or a \
+                    newer version of it; it is tried again at the next edit of the WseCluster"
+                .into();
+        }
+        let nodes: Vec<&str> = of_it().map(|it| it.node.as_str()).collect();
         let nodes = nodes.join(", ");
         if crate::sysctl::classify(name) == crate::sysctl::Class::Unsafe {
             format!(

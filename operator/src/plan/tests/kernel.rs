@@ -332,8 +332,48 @@ fn the_kubelets_words_say_which_setting_it_was() {
     };
     let all = [FIN, ACCEPT, "net.other"];
     assert_eq!(guilty(&all, &format!("\"{FIN}\" not allowlisted")), [FIN]);
+    let parenthesised =
+        format!("violates PodSecurity: forbidden sysctls ({ACCEPT}, net.other.more)");
+    assert_eq!(guilty(&all, &parenthesised), [ACCEPT]);
     assert_eq!(guilty(&all, "no"), [ACCEPT, "net.other"]);
     assert_eq!(guilty(&[FIN, "net.ipv4.tcp_syncookies"], "no"), [FIN]);
+}
+
+#[test]
+fn what_a_namespace_forbids_is_left_out_until_the_next_edit() {
+    let mut high = spec(2);
+    high.capacity.tier = TierChoice::High;
+    let before = planned(&high, nodes());
+    let barred = Barred {
+        sysctls: applied(&before).into_iter().map(str::to_owned).collect(),
+        message: format!("violates PodSecurity \"baseline:v1.28\": forbidden sysctls ({FIN})"),
+    };
+    let plan = planned(
+        &high,
+        Kernel {
+            barred: Some(barred),
+            ..nodes()
+        },
+    );
+    assert!(!applied(&plan).contains(&FIN) && applied(&plan).len() == applied(&before).len() - 1);
+    assert_eq!(plan.revisions, before.revisions);
+    assert!(
+        tuned(&plan).message.contains("pod security level"),
+        "{:?}",
+        tuned(&plan)
+    );
+    for (edited, left_out) in [(false, true), (true, false)] {
+        let refused = plan.tuning.refused.clone();
+        let later = planned(
+            &high,
+            Kernel {
+                refused,
+                edited,
+                ..nodes()
+            },
+        );
+        assert_eq!(!applied(&later).contains(&FIN), left_out, "{edited}");
+    }
 }
 
 #[test]
