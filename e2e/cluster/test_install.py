@@ -37,7 +37,7 @@ def test_the_status_says_what_is(chat):
     status = whole["status"]
     assert status["observedGeneration"] == whole["metadata"]["generation"]
     assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (2, 2, 2)
-    assert status["selector"] == "wse.dev/cluster=chat"
+    assert status["selector"] == f"wse.dev/cluster=chat,wse.dev/revision={status['revision']}"
     conditions = {it["type"]: it["status"] for it in status["conditions"]}
     assert conditions["Ready"] == conditions["BackplaneReachable"] == conditions["Settled"] == "True"
     assert {it["observedGeneration"] for it in status["conditions"]} == {status["observedGeneration"]}
@@ -113,6 +113,10 @@ def pod_metadata(**metadata):
     return lambda it: it["spec"].update(podTemplate={"metadata": metadata})
 
 
+def scaling(**spec):
+    return lambda it: it["spec"].update(scaling=spec)
+
+
 CONTAINER = {"name": "app", "image": "app:1"}
 # Each sentence of the definition, and what Kubernetes itself says of a field that there is not.
 BAD = [
@@ -129,6 +133,12 @@ BAD = [
     ("all origins", lambda it: it["spec"]["auth"].update(allowedOrigins=["*", "https://a.example"]), "must stand alone"),
     ("late window", lambda it: it["spec"].update(drain={"windowSeconds": 90}), "less than or equal to `deadlineSeconds`"),
     ("no surge", lambda it: it["spec"].update(rollout={"surge": 0}), "`surge` must be a number of pods"),
+    ("how many", scaling(mode="External"), "must be set in the modes `Fixed` and `External`"),
+    ("both ways", scaling(mode="Autoscale", minReplicas=1, maxReplicas=3, replicas=2), "must be left out in the mode"),
+    ("no least", scaling(mode="Autoscale", maxReplicas=3), "must be set in the mode `Autoscale`"),
+    ("upside down", scaling(mode="Autoscale", minReplicas=4, maxReplicas=3), "less than or equal to `maxReplicas`"),
+    ("not scaled", scaling(replicas=2, maxReplicas=3), "are for the mode `Autoscale`"),
+    ("a path", lambda it: it["spec"].update(kernel={"sysctls": [{"name": "a/b", "value": "1"}]}), "must be a kernel setting"),
     ("a port of no node", lambda it: it["spec"].update(service={"nodePort": 30_000}), "`nodePort` needs `type: NodePort`"),
     ("local inside", lambda it: it["spec"].update(service={"externalTrafficPolicy": "Local"}), "has no external traffic"),
     ("one network", pods(hostNetwork=True), "fight for the same ports"),
