@@ -78,6 +78,17 @@ mod tests {
         crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
     }
 
+    /// A type of the spec may bring its rules along. Nothing in the status has the bounds without which
+    /// an API server takes no rule, and then it takes nothing of the definition.
+    #[test]
+    fn no_rule_is_in_the_status() {
+        let crd = serde_json::to_value(crd()).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let status = &schema["properties"]["status"];
+        assert!(status["properties"].is_object());
+        assert!(!status.to_string().contains("x-kubernetes-validations"));
+    }
+
     #[test]
     fn only_formats_that_kubernetes_knows_are_left() {
         let text = serde_json::to_string(&crd()).unwrap();
