@@ -347,7 +347,7 @@ async fn a_namespace_that_forbids_a_tiers_setting_gets_pods_without_it() {
     );
     let condition = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message});
     world.server.edit(&set, |set| {
-        set["status"] = json!({"replicas": 0, "conditions": [condition]})
+        set["status"] = json!({"replicas": 0, "conditions": [condition]});
     });
     world.pass().await.unwrap();
     assert!(!names(&world).contains(&forbidden));
