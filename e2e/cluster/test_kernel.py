@@ -154,11 +154,15 @@ def turned_away(space: str, fleet: Fleet) -> None:
         assert fleet.uids() == made, "nothing is made any more"
 
 
+def make_in(space: str, **spec) -> None:
+    whole = cluster(scaling={"replicas": 1}, backplane={"type": "Memory"}, **spec)
+    kube.apply(space, secret("chat-jwt", secret=SECRET), secret("chat-key", key=KEY), whole)
+
+
 def test_where_pod_security_forbids_it_too_the_fleet_is_unharmed(operator):
     labels = {"pod-security.kubernetes.io/enforce": "baseline"}
     with kube.namespace("test-kernel-baseline", **labels) as space:
-        whole = cluster(scaling={"replicas": 1}, backplane={"type": "Memory"}, kernel=REQUIRED)
-        kube.apply(space, secret("chat-jwt", secret=SECRET), secret("chat-key", key=KEY), whole)
+        make_in(space, kernel=REQUIRED)
 
         def denied():
             told = kube.condition(kube.get("wse", "chat", "--namespace", space), "KernelTuned")
@@ -167,6 +171,16 @@ def test_where_pod_security_forbids_it_too_the_fleet_is_unharmed(operator):
         told = kube.until("it may not be tried", denied)
         assert "PodSecurity" in told["message"] and ACCEPT in told["message"], told
         kube.kubectl("wait", "--namespace", space, "wse/chat", "--for=condition=Ready", "--timeout=120s")
+
+
+def test_a_namespace_whose_rules_are_older_than_a_tiers_setting_has_pods_without_it(operator):
+    labels = {"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/enforce-version": "v1.28"}
+    with kube.namespace("test-kernel-older", **labels) as space:
+        make_in(space, capacity={"tier": "Medium"})
+        kube.kubectl("wait", "--namespace", space, "wse/chat", "--for=condition=Ready", "--timeout=120s")
+        whole = kube.get("wse", "chat", "--namespace", space)
+        assert whole["status"]["kernel"]["refusedSysctls"] == [{"name": FIN, "node": ""}]
+        assert "pod security level" in kube.condition(whole, "KernelTuned")["message"]
 
 
 @pytest.mark.parametrize("name", ["fs.file-max", "kernel.pid_max"])

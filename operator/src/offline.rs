@@ -187,6 +187,34 @@ mod tests {
     }
 
     #[test]
+    fn kernel_settings_are_told_for_the_nodes_that_are_given() {
+        let nodes = r#"{"pods": [], "kernel": {"nodes": [
+            {"name": "n", "kubelet": "v1.34.4", "kernel": "6.1.0"}
+        ]}}"#;
+        let asks = r"
+  kernel:
+    unsafeSysctls: Require
+    sysctls:
+      - {name: net.core.somaxconn, value: '8192'}
+      - {name: net.ipv4.tcp_fin_timeout, value: '30'}
+      - {name: net.ipv4.tcp_notsent_lowat, value: '131072'}
+
+  drain:
+";
+        let cluster = EXAMPLE.replace("\n  drain:\n", asks);
+        let text = planned(&cluster, Some(nodes));
+        for line in [
+            "sysctl    net.ipv4.tcp_fin_timeout = 30\n",
+            "omitted   net.ipv4.tcp_notsent_lowat: needs kubelet 1.37",
+            "omitted   net.core.somaxconn: is allowed by no node",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        let text = planned(&cluster, None);
+        assert!(text.contains("which the operator may not see"), "{text}");
+    }
+
+    #[test]
     fn a_rollout_is_told_with_its_moves() {
         let text = planned(EXAMPLE, Some(OLD));
         for line in [
