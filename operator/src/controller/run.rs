@@ -235,11 +235,16 @@ async fn lead(
         }
         let first = fleets.iter().map(|one| one.first_round());
         future::join_all(first).await;
-        let work = fleets.into_iter().map(passes);
+        // In tasks of their own: a thousand passes in a row must not keep anybody from seeing that the
+        // Lease is lost.
+        let mut workers = JoinSet::new();
+        for one in fleets {
+            workers.spawn(passes(one));
+        }
         tokio::select! {
             lost = lease.lost() => Err(lost),
             Some(_) = questioners.join_next() => Err(Error::Ended("asking pods")),
-            _ = future::join_all(work) => Err(Error::Ended("the queue of passes")),
+            Some(_) = workers.join_next() => Err(Error::Ended("the queue of passes")),
         }
     };
     tokio::select! {
@@ -288,6 +293,8 @@ async fn passes(fleets: Arc<Fleets>) {
             Some((cluster, again)) = running.next() => {
                 queue.done(cluster, again, Instant::now());
                 fleets.tidy();
+                // A pass that writes nothing never waits.
+                tokio::task::yield_now().await;
             }
             () = due => {}
         }
