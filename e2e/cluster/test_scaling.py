@@ -25,6 +25,7 @@ def chat(space):
         capacity={"tier": "Auto", "expectedConnections": 100},
         limits={"connections": 800},
         scaling=autoscaled(1, 5),
+        drain={"propagationSeconds": 1, "windowSeconds": 4, "deadlineSeconds": 8},
         podTemplate={"spec": ROOMY},
     ))  # fmt: skip
 
@@ -137,6 +138,7 @@ def test_the_number_is_others_in_the_mode_external(chat):
 
 
 def test_a_node_is_drained_at_the_pace_of_a_drain(chat, bench_image):
+    chat.change({"drain": {"rebalance": "Never"}})
     bench = Bench(chat, 300, bench_image)
     nodes = {pod["spec"]["nodeName"] for pod in chat.pods()}
     assert len(nodes) == 2, "pods are spread over zones"
@@ -156,7 +158,7 @@ def test_a_node_is_drained_at_the_pace_of_a_drain(chat, bench_image):
 
 
 def test_a_fleet_that_may_reconnect_slowly_is_replaced_slowly(chat, bench_image):
-    chat.change({"scaling": {"replicas": 2}, "drain": {"reconnectsPerSecond": 50}})
+    chat.change({"scaling": {"replicas": 2}, "drain": {"reconnectsPerSecond": 50, "rebalance": "Never"}})
     chat.until_settled()
     bench = Bench(chat, 600, bench_image)
     chat.change({"podTemplate": {"metadata": {"labels": {"tests/rollout": "slow"}}}})

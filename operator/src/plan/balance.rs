@@ -31,13 +31,20 @@ pub(super) struct Rounds {
     above: u64,
     /// and how many fewer that should be by now.
     hoped: u64,
+    /// It was found that they do not help.
+    stuck: bool,
     pods: Vec<String>,
 }
 
 impl Rounds {
     /// Begins to count again.
     fn restart(&mut self) {
-        (self.count, self.above, self.hoped) = (0, 0, 0);
+        (self.count, self.above, self.hoped, self.stuck) = (0, 0, 0, false);
+    }
+
+    /// Whether clients of fuller pods are brought to others.
+    pub(super) fn spread(&self, spec: &WseClusterSpec) -> bool {
+        spec.drain.rebalance != Rebalance::Never && !self.stuck
     }
 
     /// How long clients are still on their way. A drain would add to that.
@@ -119,6 +126,7 @@ pub(super) fn decide(
     if rounds.count >= MOST_ROUNDS {
         let fewer = rounds.above.saturating_sub(above);
         if fewer * 100 < rounds.hoped * HELPS_PERCENT {
+            rounds.stuck = true;
             return nothing(Verdict::Stuck);
         }
         rounds.restart();

@@ -251,6 +251,7 @@ pub fn plan(
         config: &config,
         observation,
         age,
+        spreads: memory.balance.spread(spec),
     };
     let size = size::decide(basis, &mut memory.history, now);
 

@@ -83,6 +83,8 @@ pub(super) struct Basis<'a> {
     pub(super) observation: &'a Observation,
     /// How long the fleet has been watched.
     pub(super) age: Duration,
+    /// Whether rebalancing brings a full pod's clients to others.
+    pub(super) spreads: bool,
 }
 
 pub(super) fn decide(basis: Basis<'_>, history: &mut History, now: SystemTime) -> Size {
@@ -172,13 +174,14 @@ fn ask(basis: Basis<'_>, rules: &Autoscale, bounds: Bounds, current: Option<u32>
         let survivors = pods(connections.used, connections.capacity);
         more(survivors.saturating_add(1), Reason::Headroom);
     }
-    // A new pod takes the clients that come next, and rebalancing brings it others. One is enough:
-    // the mean says that there is room. Near the target the load asks for what there is, so that one
+    // Where nobody spreads clients, a new pod at least takes those that come next. One is enough: the
+    // mean says that there is room. Near the target the load asks for what there is, so that one
     // more than it asks for would be one more again with each look: it is counted from the exact number.
     let full = |demand: &&Demand| demand.worst * 100 > demand.capacity * WORST_PERCENT;
     let mean = asked.iter().map(|(replicas, _)| *replicas).max();
     let mean = mean.unwrap_or_default().max(bounds.least);
     if let Some(demand) = demands.iter().find(full)
+        && !basis.spreads
         && current.is_some_and(|current| mean <= current)
     {
         let exact = demands.iter().map(|demand| exact(demand, rules)).max();

@@ -216,7 +216,7 @@ fn what_is_not_known_takes_no_pod_away_and_adds_none() {
         (vec![None; 4], 4),
         (vec![], 4),
         // What the others say is enough for more.
-        (vec![Some(1_000), Some(1_000), Some(1_000), None], 5),
+        (vec![Some(1_100), Some(1_100), Some(1_100), None], 5),
     ] {
         fleet.wait(1_000);
         let plan = fleet.pass(&sessions);
@@ -315,10 +315,21 @@ fn each_dimension_can_be_the_one() {
 }
 
 #[test]
-fn a_pod_that_is_full_alone_gets_one_more_beside_it() {
+fn a_pod_that_is_full_alone_gets_one_more_beside_it_where_nobody_spreads_clients() {
+    let full = [Some(950), Some(600), Some(600), Some(600)];
     let mut fleet = Fleet::new(scaled(1, 50), 4);
+    for _ in 0..3 {
+        let plan = fleet.pass(&full);
+        assert_eq!(plan.desired, 4);
+        assert!(
+            !plan.actions.is_empty(),
+            "its clients are asked to find others"
+        );
+        fleet.wait(60);
+    }
+    fleet.spec.drain.rebalance = Rebalance::Never;
     for _ in 0..9 {
-        let plan = fleet.pass(&[Some(950), Some(600), Some(600), Some(600)]);
+        let plan = fleet.pass(&full);
         assert_eq!(plan.desired, 5, "and no more than one");
         fleet.wait(60);
     }
@@ -326,7 +337,9 @@ fn a_pod_that_is_full_alone_gets_one_more_beside_it() {
 
 #[test]
 fn near_the_target_a_full_pod_does_not_ask_for_one_more_with_each_look() {
-    let mut fleet = Fleet::new(scaled(1, 100), 40);
+    let mut spec = scaled(1, 100);
+    spec.drain.rebalance = Rebalance::Never;
+    let mut fleet = Fleet::new(spec, 40);
     let mut sessions = vec![Some(740); 40];
     sessions[0] = Some(950);
     for _ in 0..40 {
