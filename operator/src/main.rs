@@ -34,6 +34,10 @@ enum Command {
         /// Number of gateways; several share a redis-server that is started for them. Left out: one.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
         replicas: Option<u32>,
+        /// Let the number of gateways follow the load, as the file's `scaling` says, with the mode
+        /// `Autoscale`; they share a redis-server that is started for them.
+        #[arg(long, conflicts_with = "replicas")]
+        autoscale: bool,
         /// Redis that the gateways share over instead, such as redis://127.0.0.1:6379; then there are
         /// as many as the file says, if --replicas does not.
         #[arg(long, value_name = "URL")]
@@ -166,6 +170,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::Up {
             file,
             replicas,
+            autoscale,
             redis,
             port,
             sidecar,
@@ -173,6 +178,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             let options = Options {
                 file,
                 replicas,
+                autoscale,
                 redis,
                 port,
                 sidecar,

@@ -159,7 +159,7 @@ impl Gateway {
     fn launch(setup: &Setup, config: Config) -> Result<Self, Error> {
         let dir = Scratch::new(&format!("gateway-{}", config.node))?;
         let file = write(&dir, &config)?;
-        let program = program()?;
+        let program = program("wse-sidecar")?;
         let failed = |error| Error::Process(format!("cannot start {}: {error}", program.display()));
         let log = File::create(dir.path().join("log")).map_err(failed)?;
         let child = Command::new(&program)
@@ -242,17 +242,17 @@ fn write(dir: &Scratch, config: &Config) -> Result<PathBuf, Error> {
 }
 
 /// Tests run from `target/<profile>/deps`, binaries from `target/<profile>`.
-fn program() -> Result<PathBuf, Error> {
+pub(super) fn program(name: &str) -> Result<PathBuf, Error> {
     let me = std::env::current_exe()
         .map_err(|error| Error::Process(format!("cannot find this executable: {error}")))?;
     let mut folders = me.ancestors().skip(1).take(2);
     folders
         .find_map(|folder| {
-            let program = folder.join("wse-sidecar");
+            let program = folder.join(name);
             program.is_file().then_some(program)
         })
         .ok_or_else(|| {
-            let why = "there is no wse-sidecar beside this executable";
+            let why = format!("there is no {name} beside this executable");
             Error::Process(format!("{why}: cargo build --workspace --bins"))
         })
 }

@@ -1,10 +1,12 @@
 //! Gateways as processes: their configuration files and keys, their start, their end. In come
-//! changes to a [`Config`]; out go URLs, and what the admin port says. It finds the `wse-sidecar`
-//! beside the running executable and knows nothing of it but its command line.
+//! changes to a [`Config`]; out go URLs, and what the admin port says. [`Up`] is a whole fleet, run by
+//! `wse-operator`. It finds the programs beside the running executable and knows nothing of them but
+//! their command lines.
 
 mod gateway;
 mod scratch;
 mod setup;
+mod up;
 
 use std::process::Child;
 
@@ -16,6 +18,7 @@ pub use wse_sidecar::config::{self, Config};
 pub use self::gateway::{Answer, Gateway};
 pub use self::scratch::Scratch;
 pub use self::setup::Setup;
+pub use self::up::{Shown, ShownCondition, ShownPod, Up};
 
 /// Sends a signal to a child that has not been waited for.
 pub fn signal(child: &Child, what: Signal) {

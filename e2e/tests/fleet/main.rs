@@ -1,10 +1,13 @@
 //! Whole fleets: gateway processes, a redis-server and clients that are not ours, looked at only from
-//! the outside. `bystander` is a client that must not notice what is done to others, `listener` one that
-//! counts what it receives, `publisher` a backend, `raw` speaks WebSocket wrongly, `script` runs the
-//! published Python client; the rest are the tests.
+//! the outside. `bystander` is a client that must not notice what is done to others, `crowd` many that
+//! come back when they are asked to move, `listener` one that counts what it receives, `publisher` a
+//! backend, `raw` speaks WebSocket wrongly, `script` runs the published Python client; the rest are the
+//! tests.
 
+mod autoscale;
 mod bench;
 mod bystander;
+mod crowd;
 mod drain;
 mod listener;
 mod publisher;

@@ -32,6 +32,8 @@ pub struct Options {
     pub file: PathBuf,
     /// Number of gateways. None: one; or what the file says, over the Redis that is given.
     pub replicas: Option<u32>,
+    /// Whether the number follows the load, as the file's `scaling` says.
+    pub autoscale: bool,
     /// The Redis that gateways share over. None: several have one of their own.
     pub redis: Option<String>,
     /// The port that clients connect to.

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::page::Session;
-use crate::plan::Plan;
+use crate::plan::{Condition, ConditionType, Plan};
+use crate::tier::Tier;
 
 /// A line for whoever still reads.
 macro_rules! line {
@@ -27,6 +28,50 @@ pub(super) struct Welcome<'a> {
     pub(super) redis: Option<(SocketAddr, u32)>,
     /// What the file asks for and this run leaves out.
     pub(super) left_out: Option<String>,
+}
+
+/// What a person was told of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    tier: Option<Tier>,
+    desired: u32,
+    conditions: Vec<Condition>,
+}
+
+impl Told {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            tier: Some(plan.tier),
+            desired: plan.desired,
+            conditions: plan.conditions.clone(),
+        }
+    }
+
+    /// What is new since: the tier, the number of gateways with its reason, and what holds now or does
+    /// not. Numbers in a condition's text are none.
+    pub(super) fn news(&self, plan: &Plan) -> Vec<String> {
+        let mut news = Vec::new();
+        if self.tier.is_some_and(|tier| tier != plan.tier) {
+            news.push(format!("tier {} from now on", plan.tier));
+        }
+        let counts = |it: &&Condition| it.r#type == ConditionType::ScalingActive;
+        let why = plan.conditions.iter().find(counts);
+        let resized = self.desired != plan.desired;
+        if resized {
+            let count = plan.desired;
+            let gateways = if count == 1 { "gateway" } else { "gateways" };
+            let why = why.map_or(String::new(), |why| format!(": {}", why.message));
+            news.push(format!("{count} {gateways} from now on{why}"));
+        }
+        let kind = |it: &Condition| (it.r#type, it.reason);
+        let known = |it: &Condition| self.conditions.iter().any(|old| kind(old) == kind(it));
+        for condition in &plan.conditions {
+            if !known(condition) && !(resized && why == Some(condition)) {
+                news.push(condition.message.clone());
+            }
+        }
+        news
+    }
 }
 
 /// Greets.
@@ -112,5 +157,77 @@ fn emphasis(text: &str, code: &str) -> String {
         text.to_owned()
     } else {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::api::WseCluster;
+    use crate::plan::{Load, Memory, Observation, Pod, PodState, Subject, plan};
+
+    const CLUSTER: &str = r#"{
+        "apiVersion": "wse.dev/v1alpha1", "kind": "WseCluster", "metadata": {"name": "chat"},
+        "spec": {
+            "scaling": {"mode": "Autoscale", "minReplicas": 1, "maxReplicas": 9},
+            "limits": {"connections": 100},
+            "backplane": {"type": "Redis", "redis": {"url": "redis://redis:6379"}},
+            "auth": {"mode": "None"},
+            "api": {"keys": [{"secretKeyRef": {"name": "api", "key": "key"}}]}
+        }
+    }"#;
+
+    fn planned(sessions: u32) -> Plan {
+        let cluster: WseCluster = serde_json::from_str(CLUSTER).unwrap();
+        let subject = Subject {
+            cluster: "default/chat",
+            spec: &cluster.spec,
+            secrets: Path::new("/secrets"),
+            admin_token: Path::new("/token"),
+            default_image: "",
+        };
+        let load = Load {
+            sessions,
+            ..Load::default()
+        };
+        let first = plan(
+            &subject,
+            &Observation::default(),
+            &Memory::default(),
+            SystemTime::now(),
+        );
+        let observation = Observation {
+            pods: vec![Pod {
+                name: "chat-0".into(),
+                revision: first.0.revisions[0].id.clone(),
+                state: PodState::Ready,
+                asked_to_drain: false,
+                load: Some(load),
+            }],
+            desired: Some(1),
+            ..Observation::default()
+        };
+        plan(
+            &subject,
+            &observation,
+            &Memory::default(),
+            SystemTime::now(),
+        )
+        .0
+    }
+
+    #[test]
+    fn what_changes_is_told_once_with_its_reason() {
+        let told = Told::of(&planned(5));
+        assert_eq!(told.news(&planned(5)), [] as [String; 0]);
+        assert_eq!(told.news(&planned(6)), [] as [String; 0]);
+        let news = told.news(&planned(95)).join("\n");
+        assert!(news.contains("tier Light from now on"), "{news}");
+        assert!(news.contains("2 gateways from now on: "), "{news}");
+        assert!(news.contains("connections"), "{news}");
+        assert_eq!(Told::of(&planned(95)).news(&planned(95)), [] as [String; 0]);
     }
 }

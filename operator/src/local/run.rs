@@ -13,7 +13,7 @@ use wse_sidecar::config::{AuthMode, Config, Origins};
 use super::fleet::Fleet;
 use super::page::{self, Session, Snapshot};
 use super::redis::Redis;
-use super::report::{self, Welcome};
+use super::report::{self, Told, Welcome};
 use super::scratch::{Scratch, random_text};
 use super::signals::Signals;
 use super::wanted::{Wanted, localise};
@@ -52,7 +52,10 @@ struct Run {
     session: watch::Sender<Session>,
     seen: watch::Sender<Snapshot>,
     memory: Memory,
-    told: Vec<Condition>,
+    /// How long gateways drain at most, as they were told last.
+    deadline: Duration,
+    /// What the terminal was told last.
+    told: Told,
     /// Entries of Secrets that the file no longer has, and gateways may still read.
     superseded: BTreeSet<SecretKeyRef>,
     /// The API port that the terminal names. None: nothing was ready yet.
@@ -126,7 +129,8 @@ impl Run {
             session,
             seen,
             memory,
-            told: Vec::new(),
+            deadline: deadline(&first.config),
+            told: Told::default(),
             superseded: BTreeSet::new(),
             named: None,
         })
@@ -148,6 +152,7 @@ impl Run {
                 self.fleet.public.local_addr(),
             )?;
             let config = localise(&plan.config, public.port(), self.page.port());
+            self.deadline = deadline(&config);
             let carried = self.fleet.carry_out(&plan, &config, &self.scratch, now);
             carried.await?;
             self.sweep(now)?;
@@ -218,14 +223,12 @@ impl Run {
             {
                 self.welcome(plan, api);
                 self.named = Some(api);
-                self.told.clone_from(&plan.conditions);
+                self.told = Told::of(plan);
             }
             return;
         };
-        let kind = |it: &Condition| (it.r#type, it.reason);
-        let known = |it: &Condition| self.told.iter().any(|old| kind(old) == kind(it));
-        for condition in plan.conditions.iter().filter(|it| !known(it)) {
-            report::news("fleet", &condition.message);
+        for line in self.told.news(plan) {
+            report::news("fleet", &line);
         }
         if let Some(&api) = apis.first().filter(|_| !apis.contains(&old)) {
             report::news(
@@ -234,7 +237,7 @@ impl Run {
             );
             self.named = Some(api);
         }
-        self.told.clone_from(&plan.conditions);
+        self.told = Told::of(plan);
     }
 
     fn welcome(&self, plan: &Plan, api: SocketAddr) {
@@ -268,9 +271,7 @@ impl Run {
     /// Drains and ends all processes, redis-server last.
     async fn end(&mut self) {
         self.fleet.leave();
-        let drain = &self.wanted.input().cluster.spec.drain;
-        let deadline = Duration::from_secs(drain.deadline_seconds.into()) + MARGIN;
-        let end = Instant::now() + deadline;
+        let end = Instant::now() + self.deadline + MARGIN;
         report::news("fleet", "drains; Ctrl-C again ends it at once");
         loop {
             self.fleet.observe(Instant::now()).await;
@@ -304,6 +305,11 @@ fn decide(
         default_image: "",
     };
     plan(&subject, observation, memory, SystemTime::now())
+}
+
+/// The plan's, because full pods take longer than a file may say.
+fn deadline(config: &Config) -> Duration {
+    Duration::from_secs(config.drain.deadline_seconds.into())
 }
 
 fn session(wanted: &Wanted, public: &TcpListener, config: &Config) -> Result<Session, Error> {

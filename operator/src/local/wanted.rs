@@ -7,7 +7,8 @@ use wse_sidecar::config::{Config, Origins};
 
 use super::{Input, Options, Refused};
 use crate::api::{
-    Backplane, BackplaneType, Redis, Scaling, SecretKeyRef, WseCluster, check, check_change,
+    Backplane, BackplaneType, Redis, Scaling, ScalingMode, SecretKeyRef, WseCluster, check,
+    check_change,
 };
 
 /// The file and the options together.
@@ -20,6 +21,8 @@ pub(super) struct Wanted {
     written: WseCluster,
     /// One gateway that shares with nobody, whatever the file says: a laptop needs nothing else.
     alone: bool,
+    /// The number follows the load, as the file says.
+    autoscale: bool,
     /// The count that the options gave, and what the file said then: it stands until the file says
     /// something else.
     replicas: Option<(u32, u32)>,
@@ -39,7 +42,10 @@ impl Wanted {
         let mut wanted = Self {
             path: options.file.clone(),
             read: Ok(text),
-            alone: options.redis.is_none() && options.replicas.is_none_or(|count| count == 1),
+            alone: options.redis.is_none()
+                && !options.autoscale
+                && options.replicas.is_none_or(|count| count == 1),
+            autoscale: options.autoscale,
             replicas: options.replicas.map(|count| (count, written)),
             redis: options.redis.clone(),
             written: input.cluster.clone(),
@@ -61,7 +67,13 @@ impl Wanted {
         let shares = spec.backplane.r#type == BackplaneType::Redis;
         (self.alone && shares).then(|| {
             let count = spec.scaling.most().max(2);
-            format!("one gateway that keeps topics in memory; --replicas {count} starts as many, and a redis-server")
+            let more = match spec.scaling.mode {
+                ScalingMode::Autoscale => "--autoscale lets their number follow the load".into(),
+                ScalingMode::External | ScalingMode::Fixed => {
+                    format!("--replicas {count} starts as many")
+                }
+            };
+            format!("one gateway that keeps topics in memory; {more}, and starts a redis-server")
         })
     }
 
@@ -79,6 +91,7 @@ impl Wanted {
     /// Everything that an API server would refuse.
     pub(super) fn check(&self) -> Result<(), Refused> {
         self.input.accept(check(&self.written))?;
+        self.follows(&self.written)?;
         self.input.accept(check(&self.input.cluster))
     }
 
@@ -101,6 +114,7 @@ impl Wanted {
         }
         let written = input.cluster.clone();
         input.accept(check_change(&self.written, &written))?;
+        self.follows(&written)?;
         let before = self.replicas;
         self.replicas = before.filter(|(_, written)| *written == input.cluster.spec.scaling.most());
         self.fit(&mut input.cluster);
@@ -124,6 +138,20 @@ impl Wanted {
 
     pub(super) fn secrets(&self) -> &BTreeMap<SecretKeyRef, Vec<u8>> {
         &self.input.secrets
+    }
+
+    /// Refuses a cluster whose number cannot follow the load when it should.
+    fn follows(&self, cluster: &WseCluster) -> Result<(), Refused> {
+        let mode = cluster.spec.scaling.mode;
+        if !self.autoscale || mode == ScalingMode::Autoscale {
+            return Ok(());
+        }
+        Err(format!(
+            "--autoscale follows `spec.scaling` in the mode Autoscale, and the file's is {mode:?}: write \
+             `scaling: {{mode: Autoscale, minReplicas: 1, maxReplicas: 4}}` there, or leave --autoscale \
+             out and give --replicas"
+        )
+        .into())
     }
 
     fn fit(&self, cluster: &mut WseCluster) {
@@ -185,15 +213,26 @@ mod tests {
     fn wanted(replicas: Option<u32>) -> (tempfile::NamedTempFile, Wanted) {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), EXAMPLE).unwrap();
-        let options = Options {
-            file: file.path().to_owned(),
+        let wanted = Wanted::read(&options(file.path(), replicas)).unwrap();
+        (file, wanted)
+    }
+
+    fn options(file: &std::path::Path, replicas: Option<u32>) -> Options {
+        Options {
+            file: file.to_owned(),
             replicas,
+            autoscale: false,
             redis: None,
             port: 0,
             sidecar: None,
-        };
-        let wanted = Wanted::read(&options).unwrap();
-        (file, wanted)
+        }
+    }
+
+    fn autoscaled() -> String {
+        let fixed = "    mode: Fixed\n    replicas: 2\n";
+        assert!(EXAMPLE.contains(fixed));
+        let mode = "    mode: Autoscale\n    minReplicas: 1\n    maxReplicas: 7\n";
+        EXAMPLE.replace(fixed, mode)
     }
 
     fn replicas(wanted: &Wanted) -> u32 {
@@ -232,6 +271,47 @@ mod tests {
         assert!(wanted.follow().unwrap());
         assert_eq!(replicas(&wanted), 3);
         assert!(!wanted.needs_redis(), "it has one");
+    }
+
+    #[test]
+    fn the_number_follows_the_load_where_the_file_says_so() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = Options {
+            autoscale: true,
+            ..options(file.path(), None)
+        };
+        fs::write(file.path(), EXAMPLE).unwrap();
+        let refused = Wanted::read(&options).unwrap().check().unwrap_err();
+        let told = refused.to_string();
+        assert!(told.contains("the file's is Fixed"), "{told}");
+        assert!(told.contains("minReplicas: 1"), "{told}");
+
+        fs::write(file.path(), autoscaled()).unwrap();
+        let mut wanted = Wanted::read(&options).unwrap();
+        assert!(wanted.needs_redis());
+        wanted.share_over("redis://127.0.0.1:1".into());
+        wanted.check().unwrap();
+        let scaling = wanted.input.cluster.spec.scaling.clone();
+        assert_eq!(scaling, wanted.written.spec.scaling);
+        assert_eq!(replicas(&wanted), 7);
+
+        let edit = autoscaled().replace("maxReplicas: 7", "maxReplicas: 9");
+        fs::write(file.path(), edit).unwrap();
+        assert!(wanted.follow().unwrap());
+        assert_eq!(replicas(&wanted), 9);
+        fs::write(file.path(), EXAMPLE).unwrap();
+        wanted.follow().unwrap_err();
+        assert_eq!(replicas(&wanted), 9);
+    }
+
+    #[test]
+    fn a_file_that_scales_by_load_says_how_it_does_here() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), autoscaled()).unwrap();
+        let wanted = Wanted::read(&options(file.path(), None)).unwrap();
+        wanted.check().unwrap();
+        assert_eq!(replicas(&wanted), 1);
+        assert!(wanted.left_out().unwrap().contains("--autoscale"));
     }
 
     #[test]

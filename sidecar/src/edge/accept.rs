@@ -58,12 +58,12 @@ impl Edge {
     }
 
     /// Accepts until it is dropped; handshakes that are under way are dropped with it.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut refusing = self.door.refusing.subscribe();
         let mut handshakes = JoinSet::new();
         let mut backoff = Backoff::default();
         loop {
-            if self.listener.shared && *refusing.borrow_and_update() {
+            if self.listener.is_shared() && *refusing.borrow_and_update() {
                 // Siblings take the clients that wait in the shared queue. The sender is in `self`.
                 let _ = refusing.changed().await;
                 continue;
@@ -77,7 +77,7 @@ impl Edge {
                     }
                     continue;
                 }
-                accepted = self.listener.socket.accept() => accepted,
+                accepted = self.listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, remote)) => {

@@ -5,16 +5,20 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::shared::Shared;
 use crate::config::Listen;
 
 /// A socket that listens for clients.
 #[derive(Debug)]
-pub struct Listener {
-    pub(super) socket: TcpListener,
+pub struct Listener(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Own(TcpListener),
     /// Siblings accept from the same queue: whoever does not want a client leaves it to them.
-    pub(super) shared: bool,
+    Shared(Shared),
 }
 
 impl Listener {
@@ -26,20 +30,16 @@ impl Listener {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn open(listen: &Listen, inherited: Option<StdListener>) -> io::Result<Self> {
-        let shared = inherited.is_some();
-        let socket = match inherited {
-            Some(socket) => {
-                socket.set_nonblocking(true)?;
-                TcpListener::from_std(socket)?
-            }
-            None => bind(listen.public, listen.backlog).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("cannot listen on {}: {error}", listen.public),
-                )
-            })?,
-        };
-        Ok(Self { socket, shared })
+        if let Some(socket) = inherited {
+            return Shared::new(socket).map(Socket::Shared).map(Self);
+        }
+        let socket = bind(listen.public, listen.backlog).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot listen on {}: {error}", listen.public),
+            )
+        })?;
+        Ok(Self(Socket::Own(socket)))
     }
 
     /// Where it listens.
@@ -47,7 +47,22 @@ impl Listener {
     /// # Errors
     /// When the kernel does not say.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        match &self.0 {
+            Socket::Own(socket) => socket.local_addr(),
+            Socket::Shared(socket) => socket.local_addr(),
+        }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.0, Socket::Shared(_))
+    }
+
+    /// Can be cancelled and called again.
+    pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match &mut self.0 {
+            Socket::Own(socket) => socket.accept().await,
+            Socket::Shared(socket) => socket.accept().await,
+        }
     }
 }
 

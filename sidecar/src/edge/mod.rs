@@ -56,6 +56,7 @@ mod metrics;
 mod origin;
 mod pending;
 mod policy;
+mod shared;
 #[cfg(test)]
 mod tests;
 
