@@ -13,8 +13,11 @@ use crate::api::{Rebalance, WseClusterSpec};
 
 /// A round: clients leave, come back, and are counted again.
 const ROUND: Duration = Duration::from_secs(SHED_WINDOW_SECONDS as u64 + 5);
-/// Rounds without an end before clients are left alone.
+/// Rounds that do not get clients spread before they are left alone.
 const MOST_ROUNDS: u32 = 8;
+/// Clients that leave fuller pods come to emptier ones as chance has it. That so many percent of that
+/// many did is enough to go on: others come and go meanwhile.
+const HELPS_PERCENT: u64 = 25;
 /// How far above the mean a pod may be, in percent.
 const BAND_PERCENT: u64 = 15;
 
@@ -22,11 +25,21 @@ const BAND_PERCENT: u64 = 15;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Rounds {
     last: Option<SystemTime>,
+    /// Rounds since it was last seen whether they help,
     count: u32,
+    /// how many clients pods had above the mean then,
+    above: u64,
+    /// and how many fewer that should be by now.
+    hoped: u64,
     pods: Vec<String>,
 }
 
 impl Rounds {
+    /// Begins to count again.
+    fn restart(&mut self) {
+        (self.count, self.above, self.hoped) = (0, 0, 0);
+    }
+
     /// How long clients are still on their way. A drain would add to that.
     pub(super) fn busy(&self, now: SystemTime) -> Duration {
         let Some(age) = self.last.map(|last| now.duration_since(last)) else {
@@ -83,12 +96,14 @@ pub(super) fn decide(
     };
     let names: Vec<String> = pods.iter().map(|pod| pod.name.clone()).collect();
     if rounds.pods != names {
-        (rounds.pods, rounds.count) = (names, 0);
+        rounds.pods = names;
+        rounds.restart();
     }
-    let mean = sessions.iter().sum::<u64>() / (sessions.len() as u64).max(1);
+    let count = (sessions.len() as u64).max(1);
+    let mean = sessions.iter().sum::<u64>() / count;
     let most = sessions.iter().max().copied().unwrap_or_default();
     if most <= mean + tolerance(mean) {
-        rounds.count = 0;
+        rounds.restart();
         return nothing(Verdict::Even);
     }
     if spec.drain.rebalance == Rebalance::Never {
@@ -100,13 +115,28 @@ pub(super) fn decide(
     if !rounds.busy(now).is_zero() {
         return nothing(Verdict::Shedding);
     }
+    let above = sessions.iter().map(|it| it.saturating_sub(mean)).sum();
     if rounds.count >= MOST_ROUNDS {
-        return nothing(Verdict::Stuck);
+        let fewer = rounds.above.saturating_sub(above);
+        if fewer * 100 < rounds.hoped * HELPS_PERCENT {
+            return nothing(Verdict::Stuck);
+        }
+        rounds.restart();
+    }
+    if rounds.count == 0 {
+        rounds.above = above;
     }
     rounds.count += 1;
     rounds.last = Some(now);
+    let actions = shed(spec, &pods, &sessions, mean);
+    let asked = actions.iter().map(|action| match action {
+        Action::Shed { sessions, .. } => u64::from(*sessions),
+        _ => 0,
+    });
+    let emptier = sessions.iter().filter(|it| **it <= mean).count() as u64;
+    rounds.hoped += asked.sum::<u64>() * emptier / count;
     Balance {
-        actions: shed(spec, &pods, &sessions, mean),
+        actions,
         verdict: Verdict::Shedding,
     }
 }

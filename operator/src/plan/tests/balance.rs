@@ -157,6 +157,39 @@ fn rounds_end_in_an_even_fleet_and_hold_scale_in_meanwhile() {
 }
 
 #[test]
+fn rounds_go_on_for_as_long_as_they_help() {
+    let spec = spec(20);
+    let (mut sessions, mut memory) = ([0; 20], watched());
+    sessions[..10].fill(14_000);
+    // 70,000 are above the mean. Of 5,000 that a round asks, half come back to fuller pods.
+    for round in 0..40 {
+        let (plan, next) = plan(
+            &subject(&spec),
+            &fleet(&spec, &sessions),
+            &memory,
+            at(15 * round),
+        );
+        memory = next;
+        if told(&plan).1 == "Even" {
+            return;
+        }
+        assert_eq!(told(&plan).1, "Rebalancing", "round {round}: {sessions:?}");
+        for action in &plan.actions {
+            let Action::Shed {
+                pod,
+                sessions: shed,
+            } = action
+            else {
+                panic!("{action:?}");
+            };
+            sessions[usize::from(pod.as_bytes()[0] - b'a')] -= shed;
+            sessions.iter_mut().for_each(|it| *it += shed / 20);
+        }
+    }
+    panic!("not even: {sessions:?}");
+}
+
+#[test]
 fn clients_that_come_back_to_the_same_pod_are_left_alone_in_the_end() {
     let spec = spec(2);
     let mut memory = watched();
