@@ -173,35 +173,46 @@ fn ask(basis: Basis<'_>, rules: &Autoscale, bounds: Bounds, current: Option<u32>
         more(survivors.saturating_add(1), Reason::Headroom);
     }
     // A new pod takes the clients that come next, and rebalancing brings it others. One is enough:
-    // the mean says that there is room.
+    // the mean says that there is room. Near the target the load asks for what there is, so that one
+    // more than it asks for would be one more again with each look: it is counted from the exact number.
     let full = |demand: &&Demand| demand.worst * 100 > demand.capacity * WORST_PERCENT;
     let mean = asked.iter().map(|(replicas, _)| *replicas).max();
     let mean = mean.unwrap_or_default().max(bounds.least);
     if let Some(demand) = demands.iter().find(full)
         && current.is_some_and(|current| mean <= current)
     {
-        more(mean + 1, Reason::Worst(demand.dimension));
+        let exact = demands.iter().map(|demand| exact(demand, rules)).max();
+        let exact = exact.unwrap_or_default().max(bounds.least);
+        more(mean.min(exact) + 1, Reason::Worst(demand.dimension));
     }
     most
 }
 
 /// How many pods keep a dimension at the target; as many as there are when it is near it.
 fn for_load(demand: &Demand, rules: &Autoscale, current: Option<u32>) -> u32 {
-    let target = demand.capacity * u64::from(rules.target_utilization_percent);
-    let exact = pods(demand.used.saturating_mul(100), target);
     let Some(current) = current else {
-        return exact;
+        return exact(demand, rules);
     };
     // In percent of what `current` pods carry at the target.
-    let at_target = target.saturating_mul(current.into());
+    let at_target = at_target(demand, rules).saturating_mul(current.into());
     let ratio = demand.used.saturating_mul(10_000) / at_target.max(1);
     let above = u64::from(100 + rules.scale_up.tolerance_percent);
     let below = u64::from(100 - rules.scale_down.tolerance_percent.min(100));
     if (below..=above).contains(&ratio) {
         current
     } else {
-        exact
+        exact(demand, rules)
     }
+}
+
+/// How many pods a dimension fills to the target.
+fn exact(demand: &Demand, rules: &Autoscale) -> u32 {
+    pods(demand.used.saturating_mul(100), at_target(demand, rules))
+}
+
+/// A hundred times what one pod carries at the target.
+fn at_target(demand: &Demand, rules: &Autoscale) -> u64 {
+    demand.capacity * u64::from(rules.target_utilization_percent)
 }
 
 fn pods(used: u64, each: u64) -> u32 {

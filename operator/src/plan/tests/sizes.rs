@@ -325,6 +325,19 @@ fn a_pod_that_is_full_alone_gets_one_more_beside_it() {
 }
 
 #[test]
+fn near_the_target_a_full_pod_does_not_ask_for_one_more_with_each_look() {
+    let mut fleet = Fleet::new(scaled(1, 100), 40);
+    let mut sessions = vec![Some(740); 40];
+    sessions[0] = Some(950);
+    for _ in 0..40 {
+        fleet.pass(&sessions);
+        fleet.wait(10);
+    }
+    // 29,810 at 700 each are 43.
+    assert_eq!(fleet.pass(&sessions).desired, 44);
+}
+
+#[test]
 fn the_bounds_are_kept_and_told() {
     let mut fleet = Fleet::new(scaled(1, 5), 5);
     let plan = fleet.each(900);
