@@ -313,7 +313,12 @@ fn choose_tier(spec: &WseClusterSpec, observation: &Observation, previous: Optio
                 // At most: each pod's largest topic may be another one.
                 largest_topic: known().map(|load| u64::from(load.largest_topic)).sum(),
             };
-            Tier::classify(load, previous)
+            let tier = Tier::classify(load, previous);
+            // A pod that does not say what it carries may carry what made it the higher one.
+            let (silent, _) = demand::silent(observation);
+            previous
+                .filter(|_| silent > 0)
+                .map_or(tier, |it| tier.max(it))
         }
         TierChoice::Extreme => Tier::Extreme,
         TierChoice::High => Tier::High,

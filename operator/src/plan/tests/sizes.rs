@@ -338,6 +338,25 @@ fn near_the_target_a_full_pod_does_not_ask_for_one_more_with_each_look() {
 }
 
 #[test]
+fn the_tier_does_not_fall_while_a_pod_does_not_say_what_it_carries() {
+    let mut spec = scaled(1, 50);
+    spec.capacity.tier = TierChoice::Auto;
+    let mut fleet = Fleet::new(spec, 4);
+    for (sessions, tier) in [
+        (vec![Some(300); 4], Tier::High),
+        (vec![None; 4], Tier::High),
+        (vec![None, Some(10), Some(10), Some(10)], Tier::High),
+        (
+            vec![None, Some(3_000), Some(3_000), Some(3_000)],
+            Tier::VeryHigh,
+        ),
+        (vec![Some(10); 4], Tier::Low),
+    ] {
+        assert_eq!(fleet.pass(&sessions).tier, tier, "{sessions:?}");
+    }
+}
+
+#[test]
 fn the_bounds_are_kept_and_told() {
     let mut fleet = Fleet::new(scaled(1, 5), 5);
     let plan = fleet.each(900);
