@@ -15,6 +15,8 @@ mod operator;
 mod page;
 mod pods;
 mod scenario;
+#[cfg(test)]
+mod tests;
 
 pub use self::day::{Day, simulate};
 pub use self::figures::{Figures, SAMPLE_SECONDS, Sample};
