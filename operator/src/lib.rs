@@ -11,6 +11,7 @@ pub mod controller;
 pub mod local;
 pub mod plan;
 mod random;
+pub mod simulation;
 pub mod sysctl;
 pub mod tier;
 pub mod verify;
