@@ -16,6 +16,8 @@ import kube
 SECRET = "a-test-secret-of-32-bytes-or-more"
 KEY = "a-test-api-key"
 ISSUER = "tests"
+# Within seconds. Pods do not ask clients to spread, so that a test sees only the moves that it is about.
+DRAIN = {"propagationSeconds": 1, "windowSeconds": 4, "deadlineSeconds": 8, "rebalance": "Never"}
 
 
 def secret(name: str, **entries: str) -> dict:
@@ -27,7 +29,7 @@ def cluster(name: str = "chat", **spec) -> dict:
     whole = {
         "capacity": {"tier": "Light"},
         "scaling": {"replicas": 2},
-        "drain": {"propagationSeconds": 1, "windowSeconds": 4, "deadlineSeconds": 8},
+        "drain": DRAIN,
         "backplane": {"type": "Redis", "redis": {"url": "redis://redis:6379"}},
         "auth": {
             "keys": [{"algorithm": "HS256", "secretKeyRef": {"name": f"{name}-jwt", "key": "secret"}}],
@@ -131,13 +133,11 @@ class Fleet:
 
     def sessions(self) -> dict[str, int]:
         """How many clients each pod has."""
+        return {pod: load["connections"] for pod, load in self.loads().items()}
 
-        def of(pod: str) -> int:
-            with kube.forward(self.namespace, f"pod/{pod}", 9090) as admin:
-                with urllib.request.urlopen(f"http://127.0.0.1:{admin}/load", timeout=30) as answer:
-                    return json.load(answer)["connections"]
-
-        return {pod: of(pod) for pod in self.names()}
+    def until_known(self) -> None:
+        """The operator knows of the clients that have come: while nothing happens it asks pods every 5 s."""
+        time.sleep(7)
 
     def poke(self) -> None:
         """Has the kubelets bring the pods' files up to date. By themselves they do so within two minutes."""

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import kube
-from fleet import Bench, Fleet, cluster, publisher
+from fleet import DRAIN, Bench, Fleet, cluster, publisher
 
 CLIENTS = 1_500
 # Far more of a processor than is used here, so that connections decide.
@@ -25,6 +25,7 @@ def chat(space):
         capacity={"tier": "Auto", "expectedConnections": 100},
         limits={"connections": 800},
         scaling=autoscaled(1, 5),
+        drain={**DRAIN, "rebalance": "OnImbalance"},
         podTemplate={"spec": ROOMY},
     ))  # fmt: skip
 
