@@ -16,6 +16,8 @@ import kube
 SECRET = "a-test-secret-of-32-bytes-or-more"
 KEY = "a-test-api-key"
 ISSUER = "tests"
+# Within seconds. Pods do not ask clients to spread, so that a test sees only the moves that it is about.
+DRAIN = {"propagationSeconds": 1, "windowSeconds": 4, "deadlineSeconds": 8, "rebalance": "Never"}
 
 
 def secret(name: str, **entries: str) -> dict:
@@ -27,8 +29,7 @@ def cluster(name: str = "chat", **spec) -> dict:
     whole = {
         "capacity": {"tier": "Light"},
         "scaling": {"replicas": 2},
-        # Tests count moves: those that spread clients have tests of their own.
-        "drain": {"propagationSeconds": 1, "windowSeconds": 4, "deadlineSeconds": 8, "rebalance": "Never"},
+        "drain": DRAIN,
         "backplane": {"type": "Redis", "redis": {"url": "redis://redis:6379"}},
         "auth": {
             "keys": [{"algorithm": "HS256", "secretKeyRef": {"name": f"{name}-jwt", "key": "secret"}}],
@@ -132,13 +133,11 @@ class Fleet:
 
     def sessions(self) -> dict[str, int]:
         """How many clients each pod has."""
+        return {pod: load["connections"] for pod, load in self.loads().items()}
 
-        def of(pod: str) -> int:
-            with kube.forward(self.namespace, f"pod/{pod}", 9090) as admin:
-                with urllib.request.urlopen(f"http://127.0.0.1:{admin}/load", timeout=30) as answer:
-                    return json.load(answer)["connections"]
-
-        return {pod: of(pod) for pod in self.names()}
+    def until_known(self) -> None:
+        """The operator knows of the clients that have come: while nothing happens it asks pods every 5 s."""
+        time.sleep(7)
 
     def poke(self) -> None:
         """Has the kubelets bring the pods' files up to date. By themselves they do so within two minutes."""
@@ -169,36 +168,39 @@ def is_well(whole: dict) -> bool:
 class Bench:
     """Clients in a pod, connected through the Service, that come back when they are asked to move."""
 
-    def __init__(self, fleet: Fleet, connections: int, image: str, rate: int = 500):
-        self.fleet, self.connections = fleet, connections
+    def __init__(
+        self, fleet: Fleet, connections: int, image: str, rate: int = 500, topic: str | None = "bench.all", name: str = "bench",
+    ):  # fmt: skip
+        self.fleet, self.connections, self.name = fleet, connections, name
         arguments = ["hold", "--reconnect", "--output=json", f"--host={fleet.name}", "--port=80", "--seconds=600"]
-        arguments += [f"--connections={connections}", f"--rate={rate}", "--topic=bench.all", "--workers=1"]
+        arguments += [f"--connections={connections}", f"--rate={rate}", "--workers=1"]
+        arguments += [f"--topic={topic}"] if topic else []
         arguments += [f"--secret={SECRET}", f"--issuer={ISSUER}"]
         container = {"name": "bench", "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments}
         spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 60}
-        kube.kubectl("delete", "pod", "bench", "--namespace", fleet.namespace, "--ignore-not-found")
-        kube.apply(fleet.namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench"}, "spec": spec})
+        kube.kubectl("delete", "pod", name, "--namespace", fleet.namespace, "--ignore-not-found")
+        kube.apply(fleet.namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
         kube.until("all clients are connected", self._holds)
 
     def report(self) -> dict:
         """Ends the clients, and says what became of them."""
         # Not deleted yet: its log has to be read.
-        kube.kubectl("logs", "--namespace", self.fleet.namespace, "bench")
+        kube.kubectl("logs", "--namespace", self.fleet.namespace, self.name)
         log = self._end()
         return json.loads(log[-1])
 
     def _end(self) -> list[str]:
         following = kube.subprocess.Popen(
-            ["kubectl", "logs", "--namespace", self.fleet.namespace, "--follow", "bench"],
+            ["kubectl", "logs", "--namespace", self.fleet.namespace, "--follow", self.name],
             stdout=kube.subprocess.PIPE,
             text=True,
         )
-        kube.kubectl("delete", "pod", "bench", "--namespace", self.fleet.namespace)
+        kube.kubectl("delete", "pod", self.name, "--namespace", self.fleet.namespace)
         output, _ = following.communicate(timeout=kube.PATIENCE_SECONDS)
         return output.strip().splitlines()
 
     def _holds(self):
-        log = kube.kubectl("logs", "--namespace", self.fleet.namespace, "bench").splitlines()
+        log = kube.kubectl("logs", "--namespace", self.fleet.namespace, self.name).splitlines()
         held = [line for line in log if '"holding"' in line]
         return held if held else f"{log[-3:]}"
 

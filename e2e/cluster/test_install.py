@@ -67,6 +67,7 @@ def test_scaling_in_moves_the_clients_of_one_pod_once_and_nobody_else(chat, benc
     chat.until_settled()
     bench, before = Bench(chat, 90, bench_image), chat.names()
     sessions = chat.sessions()
+    chat.until_known()
     assert sum(sessions.values()) == 90 and all(sessions.values()), sessions
     with kube.logs(chat.namespace, before) as written, chat.never_fewer_than(2):
         kube.kubectl("scale", f"wse/{chat.name}", "--namespace", chat.namespace, "--replicas=2")

@@ -33,6 +33,7 @@ def announced(chat: Fleet) -> int:
 
 def test_with_full_surge_each_client_moves_exactly_once_to_a_new_pod(chat, bench_image):
     bench, old = Bench(chat, CLIENTS, bench_image), chat.names()
+    chat.until_known()
     new_pods(chat, "full", rollout={"surge": "100%"})
     new = chat.names()
     assert len(new) == 2 and not new & old
@@ -48,6 +49,7 @@ def test_with_full_surge_each_client_moves_exactly_once_to_a_new_pod(chat, bench
 
 def test_in_steps_it_costs_as_many_moves_as_was_said(chat, bench_image):
     bench = Bench(chat, CLIENTS, bench_image)
+    chat.until_known()
     new_pods(chat, "steps", rollout={"surge": 1})
     moves = bench.report()["moves"]
     assert set(moves["closes"]) == {"4300"}, moves
