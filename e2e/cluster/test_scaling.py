@@ -9,8 +9,8 @@ import kube
 from fleet import DRAIN, Bench, Fleet, cluster, publisher
 
 CLIENTS = 1_500
-# So many subscribe to one topic, which High covers.
-LISTENERS = 100
+# So many subscribe to one topic, which Light covers.
+LISTENERS = 15
 # Far more of a processor than is used here, so that connections decide.
 ROOMY = {"containers": [{"name": "gateway", "resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "2"}}}]}
 
