@@ -172,6 +172,7 @@ mod tests {
     const CLUSTER: &str = r#"{
         "apiVersion": "wse.dev/v1alpha1", "kind": "WseCluster", "metadata": {"name": "chat"},
         "spec": {
+            "capacity": {"tier": "Auto"},
             "scaling": {"mode": "Autoscale", "minReplicas": 1, "maxReplicas": 9},
             "limits": {"connections": 100},
             "backplane": {"type": "Redis", "redis": {"url": "redis://redis:6379"}},
