@@ -13,6 +13,8 @@ use wse_operator::simulation::{Day, Fleet, Scenario, page, priced, simulate};
 
 /// The fleet whose plots are in the documentation.
 const PLOTTED: u32 = 1_000_000;
+/// And the one whose daily curve shows how the tier changes.
+const CHANGES_TIER: u32 = 100_000;
 /// As in the tests that check the tables.
 const SEED: u64 = 1;
 
@@ -40,7 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         connections => format!("{}-{connections}.svg", scenario.name()),
     };
     for day in &days {
-        if arguments.all_plots || day.fleet.connections == PLOTTED {
+        let is_shown = match day.fleet.connections {
+            PLOTTED => true,
+            CHANGES_TIER => day.scenario == Scenario::Daily,
+            _ => false,
+        };
+        if arguments.all_plots || is_shown {
             let svg = plot::draw(day)?;
             std::fs::write(arguments.out.join(file(day.scenario, day.fleet)), svg)?;
         }

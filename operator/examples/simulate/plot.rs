@@ -148,7 +148,7 @@ fn panel<'a>(
         chart
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
+            .background_style(WHITE.mix(0.5))
             .draw()?;
     }
     Ok(())

@@ -14,6 +14,8 @@ const TRIES: f64 = 0.5;
 /// A shed asks all within so many seconds.
 const SHED_SECONDS: u64 = crate::plan::SHED_WINDOW_SECONDS as u64;
 const ZONES: u64 = 3;
+/// The one that is lost: that of the first pod, which every fleet has.
+const LOST_ZONE: u64 = 1;
 /// A pod does not answer in time, for some seconds, once in so many.
 const LATE_EVERY_SECONDS: f64 = 400_000.0;
 const LATE_SECONDS: u64 = 5;
@@ -163,8 +165,9 @@ impl Cluster {
             }
             Event::ZoneBack => self.lost_zone = None,
             Event::ZoneLost => {
-                self.lost_zone = Some(0);
-                for pod in self.inside.iter_mut().filter(|pod| pod.zone == 0) {
+                self.lost_zone = Some(LOST_ZONE);
+                let lost = self.inside.iter_mut();
+                for pod in lost.filter(|pod| pod.zone == LOST_ZONE) {
                     if !matches!(pod.phase, Phase::End { .. }) {
                         pod.phase = Phase::Lost { since: now };
                     }

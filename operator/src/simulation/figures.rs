@@ -212,8 +212,8 @@ impl Record {
         figures.worst_percent = figures.worst_percent.max(percent);
         if most > capacity {
             figures.over_seconds += seconds;
-            let since = *self.over_since.get_or_insert(now);
-            let longest = now + seconds - since;
+            let began = now.saturating_sub(seconds);
+            let longest = now - *self.over_since.get_or_insert(began);
             figures.longest_over_seconds = figures.longest_over_seconds.max(longest);
         } else {
             self.over_since = None;
@@ -222,7 +222,7 @@ impl Record {
         let sum: u64 = ready(cluster).map(|pod| u64::from(pod.sessions)).sum();
         let mean = sum as f64 / f64::from(self.ready.max(1));
         if mean >= JUDGED_MEAN && most as f64 > EVEN * mean {
-            let uneven = now + seconds - self.grown;
+            let uneven = now - self.grown;
             figures.uneven_seconds = figures.uneven_seconds.max(uneven);
         }
     }

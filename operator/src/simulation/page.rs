@@ -116,7 +116,7 @@ fn line(first: &str, cells: &[String]) -> String {
 fn seconds(seconds: u64) -> String {
     match seconds {
         0 => "-".into(),
-        seconds => format!("{seconds} s"),
+        seconds => format!("{} s", number(seconds)),
     }
 }
 
@@ -158,10 +158,11 @@ load, and that overload ends as soon as pods can start and clients can be asked 
   the longest time of it.
 - *uneven*: the longest time from the last new pod until no pod had more than 1.2 times the mean.
 
-The plots show the fleet of 1,000,000.
+The plots show the fleet of 1,000,000; [another one](daily-100000.svg) the daily curve for 100,000, whose tier changes.
 ";
 
 const COSTS: &str = "\
 The daily curve, for fleets whose peak is a tier's bound, and for larger ones. *processors* and *memory* are what all pods
-ask for at the peak. *if fixed* is a fleet that always has the pods of the peak.
+ask for at the peak; a pod keeps what the tier asked for when it was made. *if fixed* is a fleet that always has the
+pods of the peak. Below Maximum a tier's least number of pods carries all of it, so nothing is there to save.
 ";
