@@ -101,7 +101,7 @@ impl Person {
     }
 
     /// Tries until it is let in and has subscribed. None: it was sent away meanwhile.
-    async fn arrive(&mut self) -> Result<Option<Client>, Error> {
+    async fn arrive(&self) -> Result<Option<Client>, Error> {
         loop {
             // The published clients pause about a second.
             sleep(Duration::from_millis(fastrand::u64(..1_000))).await;

@@ -66,7 +66,7 @@ impl Told {
         let kind = |it: &Condition| (it.r#type, it.reason);
         let known = |it: &Condition| self.conditions.iter().any(|old| kind(old) == kind(it));
         for condition in &plan.conditions {
-            if !known(condition) && !(resized && why == Some(condition)) {
+            if !(known(condition) || resized && why == Some(condition)) {
                 news.push(condition.message.clone());
             }
         }
