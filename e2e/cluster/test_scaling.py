@@ -86,10 +86,11 @@ def test_a_ramp_takes_a_fleet_from_light_to_high_and_back(chat, bench_image):
         moves = bench.report()["moves"]
         kube.until("the load is gone", lambda: one_pod(chat), 180)
         heard = listeners.report()["moves"]
-    for seen_by in (moves, heard):
-        assert set(seen_by["closes"]) <= {"4300"} and seen_by["failed_attempts"] == 0, seen_by
+    # Until the second pod is ready the first may be full, and says so to some: they come back.
+    for seen_by, count in ((moves, CLIENTS - LISTENERS), (heard, LISTENERS)):
+        assert set(seen_by["closes"]) <= {"4300"} and sum(seen_by["nodes"].values()) == count, seen_by
     # They stayed to the end, through growth, rebalancing and the way back.
-    assert heard["lost"] == heard["repeated"] == 0 and sum(heard["nodes"].values()) == LISTENERS, heard
+    assert heard["lost"] == heard["repeated"] == 0, heard
     # Asked by a shed: half of 1,000 a second.
     tenths = {int(tenth): count for tenth, count in moves["tenths"].items()}
     assert max(sum(tenths.get(start + at, 0) for at in range(50)) for start in tenths) <= 2_500, moves
@@ -163,13 +164,13 @@ def test_a_node_is_drained_at_the_pace_of_a_drain(chat, bench_image):
     assert sum(moves["nodes"].values()) == 300
 
 
-def test_a_fleet_that_may_reconnect_slowly_is_replaced_slowly(chat, bench_image):
-    chat.change({"scaling": {"replicas": 2}, "drain": {"reconnectsPerSecond": 50}})
-    chat.until_settled()
-    bench = Bench(chat, 600, bench_image)
-    chat.until_known()
-    chat.change({"podTemplate": {"metadata": {"labels": {"tests/rollout": "slow"}}}})
-    chat.until_settled(300)
+def test_a_fleet_that_may_reconnect_slowly_is_replaced_slowly(space, bench_image):
+    # A full pod takes 16 s for it, whatever the window says.
+    slow = Fleet(space, cluster("slow", limits={"connections": 800}, drain={**DRAIN, "reconnectsPerSecond": 50}))
+    bench = Bench(slow, 600, bench_image)
+    slow.until_known()
+    slow.change({"podTemplate": {"metadata": {"labels": {"tests/rollout": "slow"}}}})
+    slow.until_settled(300)
     moves = bench.report()["moves"]
     assert moves["connections"] == {"1": 600} and set(moves["closes"]) == {"4300"}, moves
     tenths = {int(tenth): count for tenth, count in moves["tenths"].items()}
