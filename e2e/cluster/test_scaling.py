@@ -97,7 +97,7 @@ def test_a_ramp_takes_a_fleet_from_light_to_high_and_back(chat, bench_image):
     assert sum(load["connections"] for load in loads.values()) >= CLIENTS
 
     tiers = [it["tier"] for it in seen]
-    assert "High" in tiers and tiers[-1] == "Light", tiers
+    assert "High" in tiers and tiers[-1] in ("Light", "Low"), tiers
     grown = sizes(seen)
     top = grown.index(3)
     assert grown[: top + 1] == sorted(grown[: top + 1]) and grown[top:] == sorted(grown[top:], reverse=True), grown
