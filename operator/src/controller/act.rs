@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::events::News;
@@ -197,14 +196,17 @@ impl Pass<'_> {
         memory: &mut Memory,
     ) -> Result<(), Error> {
         let name = seen.name();
-        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), self.root.namespace());
         let params = PatchParams {
             field_manager: Some(names::MANAGER.into()),
             ..PatchParams::default()
         };
         // The UID, so that a pod that took the name is not meant.
         let patch = json!({"metadata": {"uid": seen.pod.uid(), "annotations": annotations}});
-        let pod = match pods.patch(&name, &params, &Patch::Merge(&patch)).await {
+        let pod = match self
+            .pods()
+            .patch(&name, &params, &Patch::Merge(&patch))
+            .await
+        {
             Ok(pod) => pod,
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
             Err(error) => {

@@ -206,7 +206,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn pods(&self) -> Api<Pod> {
+    pub(super) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.context.client.clone(), self.root.namespace())
     }
 }

@@ -21,10 +21,7 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
     let spec = subject.spec;
     let figures = tier.figures();
     let limits = spec.limits.over(&figures.limits());
-    let most = match limits.connections {
-        0 => figures.connections_per_pod,
-        limit => limit.min(figures.connections_per_pod),
-    };
+    let most = connections_per_pod(&limits, tier);
     Config {
         version: config::VERSION,
         cluster: subject.cluster.to_owned(),
@@ -52,6 +49,15 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
         },
         drain: drain(&spec.drain, most),
         limits,
+    }
+}
+
+/// Connections that a pod is made for: the tier's, or the configured limit if that is less.
+pub(super) fn connections_per_pod(limits: &config::Limits, tier: Tier) -> u32 {
+    let tiers = tier.figures().connections_per_pod;
+    match limits.connections {
+        0 => tiers,
+        limit => limit.min(tiers),
     }
 }
 

@@ -88,15 +88,11 @@ pub(super) fn of(
 /// Connections that one pod can carry: what the tier's pods are made for, or what pods that are there
 /// have room for if that is less, such as under a low limit of open files.
 pub(super) fn connections(tier: Tier, config: &Config, observation: &Observation) -> u64 {
-    let made_for = tier.figures().connections_per_pod;
-    let configured = Some(config.limits.connections).filter(|limit| *limit > 0);
+    let made_for = configuration::connections_per_pod(&config.limits, tier);
     let known = observation.pods.iter().filter_map(Pod::known);
     let least = known.filter_map(|load| load.capacity).min();
-    let all = [Some(made_for), configured, least];
-    all.into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(made_for)
+    least
+        .map_or(made_for, |least| least.min(made_for))
         .max(1)
         .into()
 }
