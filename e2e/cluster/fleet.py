@@ -207,9 +207,10 @@ class Bench:
 
 @contextmanager
 def publisher(fleet: Fleet, image: str, per_second: int):
-    """A backend in a pod that publishes numbered messages to the topic of [`Bench`]'s clients."""
+    """A backend in a pod that publishes numbered messages, in order and each until it is taken, to the topic of
+    [`Bench`]'s clients."""
     arguments = ["publish", f"--api=http://{fleet.name}-api:8081", f"--host={fleet.name}", "--port=80", "--connections=1"]
-    arguments += ["--topic=bench.all", f"--messages-per-second={per_second}", "--messages=1000000"]
+    arguments += ["--topic=bench.all", f"--messages-per-second={per_second}", "--messages=1000000", "--in-order"]
     arguments += [f"--secret={SECRET}", f"--issuer={ISSUER}", f"--api-key={KEY}"]
     container = {"name": "publisher", "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments}
     spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}

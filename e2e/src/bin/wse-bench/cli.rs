@@ -128,6 +128,10 @@ pub(crate) struct Messages {
     /// Bytes of text in each.
     #[arg(long, default_value_t = 128)]
     pub(crate) size: usize,
+    /// One call at a time, and each again, with its idempotency key, until it is taken: as a backend
+    /// does that must neither lose nor swap anything.
+    #[arg(long)]
+    pub(crate) in_order: bool,
 }
 
 impl Target {

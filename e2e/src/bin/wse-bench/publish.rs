@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use wse_e2e::api::Api;
 
 use crate::cli::Messages;
@@ -15,6 +15,8 @@ use crate::worker::now_us;
 
 /// Calls under way at once; a call that waits for its turn is late, and its latency says so.
 const CALLS: usize = 256;
+/// Before a call that failed is made again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The topics, when all of them can be published on.
 ///
@@ -35,6 +37,8 @@ pub(crate) async fn run(api: &Api, names: &[String], messages: &Messages) -> Res
     let text: Arc<str> = "x".repeat(messages.size).into();
     let sent = Arc::new(Mutex::new(Sent::default()));
     let slots = Arc::new(Semaphore::new(CALLS));
+    // Another run's keys are others.
+    let run = messages.in_order.then(|| fastrand::u64(..));
     let apart = Duration::from_secs_f64(1.0 / messages.messages_per_second.max(0.001));
     let (began, began_us) = (Instant::now(), now_us());
     let mut calls = JoinSet::new();
@@ -49,18 +53,26 @@ pub(crate) async fn run(api: &Api, names: &[String], messages: &Messages) -> Res
         let (api, sent, slots) = (api.clone(), sent.clone(), slots.clone());
         let call = async move {
             let _slot = slots.acquire().await;
-            let answer = api.publish(&topic, &message, None).await;
-            let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-            match &answer {
-                Ok(_) => {
-                    sent.accepted += 1;
-                    sent.call.record(due.elapsed());
+            let key = run.map(|run| format!("{run:x}.{number}"));
+            loop {
+                let answer = api.publish(&topic, &message, key.as_deref()).await;
+                {
+                    let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+                    match &answer {
+                        Ok(_) => {
+                            sent.accepted += 1;
+                            sent.call.record(due.elapsed());
+                        }
+                        Err(error) => *sent.failures.entry(error.to_string()).or_default() += 1,
+                    }
                 }
-                Err(error) => *sent.failures.entry(error.to_string()).or_default() += 1,
+                if answer.is_ok() || key.is_none() || number == 0 {
+                    return answer;
+                }
+                sleep(PAUSE).await;
             }
-            answer
         };
-        if number == 0 {
+        if number == 0 || messages.in_order {
             call.await.map_err(|error| error.to_string())?;
         } else {
             calls.spawn(call);
