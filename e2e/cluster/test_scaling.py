@@ -82,7 +82,6 @@ def test_a_ramp_takes_a_fleet_from_light_to_high_and_back(chat, bench_image):
 
         kube.until("clients are spread", even, 120)
         kube.until("that is told", lambda: kube.condition(chat.seen(), "Balanced").get("status") == "True")
-        loads = chat.loads()
         moves = bench.report()["moves"]
         kube.until("the load is gone", lambda: one_pod(chat), 180)
         heard = listeners.report()["moves"]
@@ -94,7 +93,6 @@ def test_a_ramp_takes_a_fleet_from_light_to_high_and_back(chat, bench_image):
     # Asked by a shed: half of 1,000 a second.
     tenths = {int(tenth): count for tenth, count in moves["tenths"].items()}
     assert max(sum(tenths.get(start + at, 0) for at in range(50)) for start in tenths) <= 2_500, moves
-    assert sum(load["connections"] for load in loads.values()) >= CLIENTS
 
     tiers = [it["tier"] for it in seen]
     assert "High" in tiers and tiers[-1] in ("Light", "Low"), tiers

@@ -63,7 +63,8 @@ pub(super) struct Asked {
     pub(super) proven: bool,
     uid: String,
     era: u64,
-    at: Instant,
+    /// When it is asked.
+    pub(super) at: Instant,
 }
 
 /// All pods.

@@ -153,7 +153,8 @@ impl Prober {
         self.follow_all(pods);
         let much_later = Instant::now() + Duration::from_secs(3_600);
         let all = self.book().due(much_later);
-        for one in all {
+        for mut one in all {
+            one.at = Instant::now();
             let answer = question.ask(one.admin).await.ok();
             self.book().take(&one, answer, Instant::now());
         }

@@ -11,6 +11,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
+use super::gateways::Gateway;
+
 /// One call.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Call {
@@ -31,8 +33,25 @@ pub(super) struct State {
     pub(super) refuses: Vec<&'static str>,
     /// After a write of a path that begins so, every call fails: whoever called is cut off.
     pub(super) fails_after: Option<&'static str>,
+    /// What goes wrong, at which write.
+    pub(super) fault: Option<(usize, Fault)>,
+    /// Writes so far.
+    pub(super) writes: usize,
+    /// By address.
+    pub(super) gateways: BTreeMap<String, Gateway>,
     cut_off: bool,
     version: u64,
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fault {
+    /// It is done, and whoever called dies before there is an answer.
+    Death,
+    /// It is not done, and the answer says so.
+    Failure,
+    /// It is done, and the answer says that it is not.
+    Silence,
 }
 
 /// The server. Clones share their state.
@@ -70,6 +89,15 @@ impl Server {
         });
     }
 
+    /// Writes a call down, and does it.
+    pub(super) fn take(&self, call: Call) -> (u16, Value) {
+        self.with(|state| {
+            let answer = state.take(&call);
+            state.calls.push(call);
+            answer
+        })
+    }
+
     async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap();
@@ -79,27 +107,54 @@ impl Server {
             query: head.uri.query().unwrap_or_default().to_owned(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
         };
-        let (code, answer) = self.with(|state| {
-            state.calls.push(call.clone());
-            state.take(&call)
-        });
+        let (code, answer) = self.take(call);
         let answer = Full::new(Bytes::from(answer.to_string()));
         Response::builder().status(code).body(answer).unwrap()
     }
 }
 
 impl State {
+    /// Whether the caller has died. From now on there is another one.
+    pub(super) fn revive(&mut self) -> bool {
+        std::mem::take(&mut self.cut_off)
+    }
+
     fn take(&mut self, call: &Call) -> (u16, Value) {
         let path = call.path.trim_end_matches("/status");
         if call.method != Method::GET && self.refuses.contains(&path) {
             return (422, status(422, "this cannot be"));
         }
-        if self.cut_off && self.fails_after.is_some() {
+        if self.cut_off && (self.fails_after.is_some() || self.fault.is_some()) {
             return (500, status(500, "cut off"));
         }
-        let last = |prefix| call.method != Method::GET && path.starts_with(prefix);
+        let writes = call.method != Method::GET;
+        let last = |prefix| writes && path.starts_with(prefix);
         self.cut_off = self.fails_after.is_some_and(last);
+        if writes {
+            self.writes += 1;
+        }
+        let fault = self.fault.filter(|(at, _)| writes && self.writes == *at);
+        let Some((_, fault)) = fault else {
+            return self.carry_out(path, call);
+        };
+        self.cut_off = fault == Fault::Death;
+        if fault != Fault::Failure {
+            self.carry_out(path, call);
+        }
+        (500, status(500, "cut off"))
+    }
+
+    fn carry_out(&mut self, path: &str, call: &Call) -> (u16, Value) {
         match call.method {
+            Method::POST | Method::DELETE if path == "drain" => {
+                let on = call.method == Method::POST;
+                match self.gateways.get_mut(&call.query) {
+                    Some(gateway) => gateway.drains = on,
+                    None if on => {}
+                    None => return (405, Value::Null),
+                }
+                (200, Value::Null)
+            }
             Method::GET => match self.objects.get(path) {
                 Some(object) => (200, object.clone()),
                 None => (404, status(404, "not found")),

@@ -1,10 +1,7 @@
 //! A controller, the API server that it talks to, and pods that answer.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use http::Method;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
@@ -13,8 +10,8 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
+use super::gateways;
 use super::server::{Call, Server};
 use crate::api::WseClusterSpec;
 use crate::ask::Ask;
@@ -46,7 +43,7 @@ impl World {
     /// A cluster of two, and nothing made for it yet.
     pub(super) async fn new() -> Self {
         let server = Server::default();
-        let admin = pods_port(server.clone()).await;
+        let admin_port = gateways::listen(&server).await;
         let reporter = Reporter {
             controller: "wse-operator".into(),
             instance: None,
@@ -59,7 +56,7 @@ impl World {
             metrics: Metrics::new(),
             nodes: Nodes::new().0,
             default_image: "gateway:1".into(),
-            admin_port: admin.port(),
+            admin_port,
         };
         let mut memory = Memory::default();
         memory.plan = plan::Memory::watched();
@@ -93,6 +90,7 @@ impl World {
     /// Another process takes over, which remembers nothing and has another default.
     pub(super) fn succeed(&mut self, default_image: &str) {
         self.memory = Memory::default();
+        self.prober = Prober::default();
         self.context.default_image = default_image.into();
     }
 
@@ -202,7 +200,11 @@ impl World {
 
     /// A pod of the wanted ReplicaSet that takes clients.
     pub(super) fn add_pod(&self, name: &str) {
-        let set = self.object(&self.replica_set());
+        self.add_pod_of(&self.object(&self.replica_set()), name);
+    }
+
+    /// The same of any ReplicaSet.
+    pub(super) fn add_pod_of(&self, set: &Value, name: &str) {
         let labels = set["spec"]["template"]["metadata"]["labels"].clone();
         let annotations = set["spec"]["template"]["metadata"]["annotations"].clone();
         let pod = json!({
@@ -263,42 +265,6 @@ fn fill<K: Resource + Clone + DeserializeOwned>(
         apply(Event::InitApply(serde_json::from_value(object).unwrap()));
     }
     apply(Event::InitDone);
-}
-
-/// Where all pods answer. Their calls are written down among those to the API server.
-async fn pods_port(server: Server) -> SocketAddr {
-    let total = json!({"total": 0, "perSecond": 0.0});
-    let load = json!({
-        "connections": 0,
-        "capacity": {"connections": 1_000},
-        "messagesIn": total,
-        "messagesOut": total,
-        "bytesIn": total,
-        "bytesOut": total,
-        "cpuCores": 0.0,
-        "memory": {"residentBytes": null, "limitBytes": null},
-        "outboundQueuedBytes": 0,
-        "largestTopic": 0,
-        "drain": "serving",
-        "degraded": false,
-        "sysctls": {"net.ipv4.tcp_rmem": "4096 1 2"},
-    });
-    let drain = move || async move {
-        let call = Call {
-            method: Method::POST,
-            path: "drain".into(),
-            query: String::new(),
-            body: Value::Null,
-        };
-        server.with(|state| state.calls.push(call));
-    };
-    let routes = Router::new()
-        .route("/load", get(|| async move { Json(load) }))
-        .route("/drain", post(drain));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    address
 }
 
 fn cluster() -> Value {
