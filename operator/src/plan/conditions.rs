@@ -163,7 +163,7 @@ fn scaling_active(size: &Size, choice: &Choice) -> Condition {
             false,
             "LoadMissing",
             format!(
-                "{silent} of {all} pods do not say what they carry, or what cannot be: none of {replicas} goes until they do"
+                "{silent} of {all} pods do not say what they carry, or what cannot be: until they do, none of {replicas} goes, and none comes for what they carry"
             ),
         ),
         Some(Hold::Window { seconds }) => (

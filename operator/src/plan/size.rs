@@ -259,11 +259,14 @@ fn steady(
         }
         return (replicas, replicas < wanted, None);
     }
+    // Where nothing would change, a pod that is only starting is nothing to be told of.
+    let serve = basis.observation.pods.iter().filter(|pod| pod.serves());
+    let mute = serve.filter(|pod| pod.known().is_none()).count();
+    if wanted < current && unknown || mute > 0 {
+        return (current, false, Some(Hold::Silent { silent, all }));
+    }
     if wanted == current {
         return (current, false, None);
-    }
-    if unknown {
-        return (current, false, Some(Hold::Silent { silent, all }));
     }
     if basis.age < down_window {
         let seconds = down.stabilization_window_seconds;

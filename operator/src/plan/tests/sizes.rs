@@ -236,6 +236,23 @@ fn what_is_not_known_takes_no_pod_away_and_adds_none() {
 }
 
 #[test]
+fn what_is_not_known_is_told_although_it_changes_nothing() {
+    let mut fleet = Fleet::new(scaled(3, 50), 3);
+    for (sessions, holds) in [
+        ([Some(10), Some(10), Some(10)], (true, "LoadMeasured")),
+        ([Some(10), Some(10), None], (false, "LoadMissing")),
+        ([None; 3], (false, "LoadMissing")),
+    ] {
+        let plan = fleet.pass(&sessions);
+        assert_eq!(
+            (plan.desired, told(&plan, ACTIVE)),
+            (3, holds),
+            "{sessions:?}"
+        );
+    }
+}
+
+#[test]
 fn nonsense_is_as_nothing() {
     let mut spec = scaled(1, 50);
     spec.capacity.tier = TierChoice::Auto;
