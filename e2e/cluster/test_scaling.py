@@ -143,6 +143,41 @@ def test_the_number_is_others_in_the_mode_external(chat):
     assert {pod["metadata"]["name"] for pod in selected} == chat.names()
 
 
+def test_an_autoscaler_of_kubernetes_chooses_the_number_by_what_pods_use(chat):
+    space = chat.namespace
+    chat.change({"scaling": {"replicas": 2}})
+    chat.until_settled()
+    drains = len(chat.events("DrainStarted"))
+    # Memory, because a pod at rest has some from the first moment on.
+    target = {"type": "AverageValue", "averageValue": "1Mi"}
+    spec = {
+        "scaleTargetRef": {"apiVersion": "wse.dev/v1alpha1", "kind": "WseCluster", "name": "chat"},
+        "minReplicas": 2,
+        "maxReplicas": 3,
+        "metrics": [{"type": "Resource", "resource": {"name": "memory", "target": target}}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
+    }
+    autoscaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "chat"}}
+    metrics_server = ["--filename", str(kube.REPO / "e2e/kind/metrics-server.yaml")]
+    try:
+        kube.kubectl("apply", *metrics_server)
+        kube.kubectl("wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", "--timeout=100s")
+        kube.apply(space, {**autoscaler, "spec": spec})
+        kube.until("there are three", lambda: len(chat.names()) == 3)
+        chat.until_settled()
+        target["averageValue"] = "1Gi"
+        kube.apply(space, {**autoscaler, "spec": spec})
+        kube.until("there are two", lambda: len(chat.names()) == 2)
+        chat.until_settled()
+        status = kube.get("hpa", "chat", "--namespace", space)
+        assert kube.condition(status, "ScalingActive")["reason"] == "ValidMetricFound"
+        assert len(chat.events("DrainStarted")) == drains + 1
+    finally:
+        kube.kubectl("delete", "hpa", "chat", "--namespace", space, "--ignore-not-found")
+        # While an API service is known that does not answer, no namespace can go.
+        kube.kubectl("delete", "--wait=false", *metrics_server)
+
+
 def test_a_node_is_drained_at_the_pace_of_a_drain(chat, bench_image):
     bench = Bench(chat, 300, bench_image)
     nodes = {pod["spec"]["nodeName"] for pod in chat.pods()}

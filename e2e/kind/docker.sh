@@ -1,6 +1,6 @@
 # The world where Docker works.
 
-REDIS=(wse-redis:dev)
+IMAGES=(wse-redis:dev)
 
 # Prefers what is on PATH when its version will do.
 world_start() {
@@ -32,7 +32,7 @@ world_stop() {
     true
 }
 
-world_redis() {
+world_images() {
     # Built rather than pulled and tagged: an image of one platform, which is what `kind load` can take.
     printf 'FROM redis:7.4\n' | docker build --quiet --tag wse-redis:dev -
 }

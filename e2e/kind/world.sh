@@ -5,7 +5,7 @@
 #
 # Both give: INSIDE (the prefix of a command that talks to the cluster), world_enter (no work: environment only),
 # world_start (everything `kind create cluster` needs; sets NODE_IMAGE), world_running, world_stop,
-# world_redis (builds wse-redis:dev), and REDIS (the images of Redis that nodes need).
+# world_images (builds what nodes cannot pull), and IMAGES (their names).
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/wse/kind"

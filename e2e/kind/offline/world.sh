@@ -6,8 +6,9 @@ RUN=/run/$ID
 DATA="$CACHE/docker"
 INSIDE=(nsenter "--net=/run/netns/$ID")
 export DOCKER_HOST=unix://$RUN/docker.sock DOCKER_CONFIG=$RUN/config DOCKER_BUILDKIT=0
+METRICS_SERVER=$(sed -n 's/^ *image: //p' "$HERE/metrics-server.yaml")
 # Nodes cannot pull the README's Redis.
-REDIS=(wse-redis:dev redis:7.4)
+IMAGES=(wse-redis:dev redis:7.4 "$METRICS_SERVER")
 # What `exec` starts finds this world again.
 export WSE_KIND_OFFLINE=1
 
@@ -24,7 +25,8 @@ world_start() {
     packages dockerd docker.io debootstrap debootstrap iptables iptables ip iproute2 jq jq redis-server redis-server
     if [[ ! -e $PROGRAMS/kubectl ]]; then
         step 'Kubernetes, kind and helm from their Go modules' build_programs \
-            ./offline/kube ./offline/coredns ./offline/pause sigs.k8s.io/kind helm.sh/helm/v3/cmd/helm
+            ./offline/kube ./offline/coredns ./offline/pause sigs.k8s.io/kind helm.sh/helm/v3/cmd/helm \
+            sigs.k8s.io/metrics-server/cmd/metrics-server
         ln -s kube "$PROGRAMS/kubectl"
     fi
     engine_running || step 'Docker engine' engine_start
@@ -32,18 +34,23 @@ world_start() {
     NODE_IMAGE=(--image "$NODE")
 }
 
+# Clusters that programs of another version made cannot be asked for; they go with the engine.
 world_running() {
-    engine_running
+    [[ -x $PROGRAMS/kind ]] && engine_running
 }
 
 world_stop() {
     engine_stop
 }
 
-world_redis() {
-    local context="$CACHE/redis-context" file
+world_images() {
+    local context="$CACHE/images-context" file
     rm -rf "$context"
     mkdir -p "$context/files/tmp"
+    cp "$PROGRAMS/metrics-server" "$context/"
+    printf 'FROM scratch\nCOPY metrics-server /\nENTRYPOINT ["/metrics-server"]\n' >"$context/Dockerfile"
+    docker build --quiet --tag "$METRICS_SERVER" "$context"
+    rm "$context/metrics-server"
     for file in /usr/bin/redis-server /usr/bin/redis-cli; do
         cp --parents --dereference "$file" $(ldd "$file" | grep -o '/[^ ]*') "$context/files"
     done
@@ -54,7 +61,7 @@ COPY files /
 ENV PATH=/usr/bin
 CMD ["redis-server", "--protected-mode", "no", "--dir", "/tmp"]
 END
-    docker build --quiet "${REDIS[@]/#/--tag=}" "$context"
+    docker build --quiet --tag wse-redis:dev --tag redis:7.4 "$context"
     rm -rf "$context"
 }
 

@@ -136,7 +136,7 @@ pub(super) fn observation(
 ) -> Observation {
     let service = caches.object(Kind::Service, root, root.name());
     let service = service.filter(|it| it.is_of(root));
-    let allocated = match (&root.status.image, &root.status.revision) {
+    let allocated = match (&told.image, &told.revision) {
         (Some(image), Some(revision)) => Some(Allocated {
             image: image.clone(),
             revision: revision.clone(),
@@ -147,7 +147,7 @@ pub(super) fn observation(
     Observation {
         pods: pods.iter().map(Seen::pod).collect(),
         serves: service.and_then(|service| service.serves.clone()),
-        desired: u32::try_from(root.status.desired_replicas)
+        desired: u32::try_from(told.desired_replicas)
             .ok()
             .filter(|desired| *desired > 0),
         config: counted.find_map(|seen| seen.annotations.get(names::CONFIG).cloned()),

@@ -123,6 +123,24 @@ async fn a_status_that_the_cache_does_not_show_yet_is_not_taken_back() {
 }
 
 #[tokio::test]
+async fn a_number_that_the_cache_does_not_show_yet_is_kept() {
+    let mut world = World::settled().await;
+    world.edit_cluster(|cluster| {
+        cluster["spec"]["scaling"] = json!({"mode": "Autoscale", "minReplicas": 3, "maxReplicas": 9});
+    });
+    let mut shown = world.object(CLUSTER);
+    world.pass().await.unwrap();
+    let desired = |world: &World| world.object(CLUSTER)["status"]["desiredReplicas"].clone();
+    assert_eq!(desired(&world), 3);
+    // It shows the two that there were before, and that one is enough now.
+    shown["spec"]["scaling"]["minReplicas"] = 1.into();
+    shown["metadata"]["generation"] = 9.into();
+    world.memory.plan = Default::default();
+    world.pass_over(shown).await.unwrap();
+    assert_eq!(desired(&world), 3);
+}
+
+#[tokio::test]
 async fn a_rollout_whose_first_pass_failed_is_told_of_by_the_next() {
     let mut world = World::settled().await;
     world.edit_cluster(|cluster| {
