@@ -126,7 +126,8 @@ async fn a_status_that_the_cache_does_not_show_yet_is_not_taken_back() {
 async fn a_number_that_the_cache_does_not_show_yet_is_kept() {
     let mut world = World::settled().await;
     world.edit_cluster(|cluster| {
-        cluster["spec"]["scaling"] = json!({"mode": "Autoscale", "minReplicas": 3, "maxReplicas": 9});
+        cluster["spec"]["scaling"] =
+            json!({"mode": "Autoscale", "minReplicas": 3, "maxReplicas": 9});
     });
     let mut shown = world.object(CLUSTER);
     world.pass().await.unwrap();
