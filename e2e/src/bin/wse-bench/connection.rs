@@ -2,6 +2,7 @@
 //! published clients do whenever it ends.
 
 use std::cell::RefCell;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,9 +21,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_GROWS: f64 = 1.5;
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 
+/// Connections from one local address. It has about 28,000 ports, but the fuller it is the longer the
+/// kernel looks for a free one.
+const PORTS: usize = 4_000;
+
 /// What the connections of one worker share.
 pub(crate) struct Crowd {
     pub(crate) dial: Dial,
+    /// The first local address to connect from. None: the kernel chooses.
+    pub(crate) source: Option<Ipv4Addr>,
     pub(crate) topics: Vec<String>,
     /// Handshakes under way at once.
     pub(crate) slots: Semaphore,
@@ -95,6 +102,18 @@ impl Crowd {
         seen
     }
 
+    /// How one of its connections is made.
+    fn dial(&self, number: usize) -> Dial {
+        let address = |first: Ipv4Addr| {
+            let further = u32::try_from(number / PORTS).unwrap_or(u32::MAX);
+            Ipv4Addr::from(u32::from(first).saturating_add(further)).into()
+        };
+        Dial {
+            source: self.source.map(address),
+            ..self.dial.clone()
+        }
+    }
+
     fn fail(&self, error: &Error) {
         let mut seen = self.seen.borrow_mut();
         *seen.failures.entry(error.to_string()).or_default() += 1;
@@ -116,7 +135,7 @@ impl Connection {
                 // Nobody closes it.
                 let _slot = self.crowd.slots.acquire().await.ok()?;
                 first.get_or_insert_with(Instant::now);
-                connect(&self.crowd.dial, &self.crowd.topics).await
+                connect(&self.crowd.dial(self.number), &self.crowd.topics).await
             };
             let again = match attempt {
                 Ok(client) => {

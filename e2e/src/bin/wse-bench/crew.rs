@@ -1,6 +1,6 @@
 //! The worker processes, seen from their parent.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -195,13 +195,12 @@ fn shares(connections: usize, workers: usize, file_limit: u64) -> Vec<usize> {
         .collect()
 }
 
-/// Towards a gateway on this machine every worker has an address of its own (127/8 is all ours),
-/// because one address has fewer ports than the gateway has room.
-fn source(host: &str, worker: usize) -> Option<IpAddr> {
+/// Towards a gateway on this machine every worker has addresses of its own (127/8 is all ours), of which
+/// this is the first.
+fn source(host: &str, worker: usize) -> Option<Ipv4Addr> {
     let host: Ipv4Addr = host.parse().ok()?;
-    let last = u8::try_from(worker + 1).ok()?;
-    host.is_loopback()
-        .then(|| Ipv4Addr::new(127, 0, 0, last).into())
+    let worker = u8::try_from(worker + 1).ok()?;
+    host.is_loopback().then(|| Ipv4Addr::new(127, 0, worker, 1))
 }
 
 fn raise_file_limit() -> Result<u64, String> {

@@ -3,6 +3,7 @@
 //! or is gone.
 
 use std::cell::RefCell;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,8 +26,8 @@ const QUIET: Duration = Duration::from_secs(5);
 pub(crate) struct Plan {
     pub(crate) url: String,
     pub(crate) token: String,
-    /// Local address to connect from.
-    pub(crate) source: Option<std::net::IpAddr>,
+    /// The first local address to connect from; others follow it.
+    pub(crate) source: Option<Ipv4Addr>,
     pub(crate) connections: usize,
     /// When the first connection is due, in microseconds after the start.
     pub(crate) first_us: u64,
@@ -91,8 +92,9 @@ fn crowd(plan: &Plan) -> Crowd {
             url: plan.url.clone(),
             auth: Auth::Cookie(plan.token.clone()),
             origin: None,
-            source: plan.source,
+            source: None,
         },
+        source: plan.source,
         topics: plan.topics.clone(),
         slots: Semaphore::new(plan.concurrency),
         ping: Duration::from_secs(plan.ping_seconds),
