@@ -1,6 +1,7 @@
 //! Scenarios against an API server that writes down every call.
 
 mod deaths;
+mod fleet;
 mod gateways;
 mod kernel;
 mod later;
