@@ -11,7 +11,7 @@ start High '{mode: Autoscale, minReplicas: 2, maxReplicas: 2}'
 api=$(sed -n 's/.*\(http:\/\/[0-9.]*:[0-9]*\)\/publish.*/\1/p' "$work/up.log" | head -1)
 
 printf '%-11s %-11s %12s %14s %22s\n' subscribers publishes/s deliveries/s 'processor, %' 'messages a cpu second'
-for round in '1 2000' '10 1000' '100 300' '1000 50'; do
+for round in '1 4000' '10 4000' '100 800' '1000 100' '1000 150'; do
     read -r subscribers rate <<<"$round"
     # In both gateways together; the pings and handshakes in it are few beside the messages.
     before=$(ticks)
