@@ -63,8 +63,7 @@ pub(super) struct Asked {
     pub(super) proven: bool,
     uid: String,
     era: u64,
-    /// When it is asked.
-    pub(super) at: Instant,
+    at: Instant,
 }
 
 /// All pods.

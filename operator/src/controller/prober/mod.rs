@@ -153,8 +153,10 @@ impl Prober {
         self.follow_all(pods);
         let much_later = Instant::now() + Duration::from_secs(3_600);
         let all = self.book().due(much_later);
-        for mut one in all {
-            one.at = Instant::now();
+        for one in all {
+            let Some(one) = self.book().begin(&one, Instant::now()) else {
+                continue;
+            };
             let answer = question.ask(one.admin).await.ok();
             self.book().take(&one, answer, Instant::now());
         }

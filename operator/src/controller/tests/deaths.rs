@@ -169,38 +169,33 @@ async fn while_the_load_goes() {
     goes_wrong(scenario).await;
 }
 
-#[tokio::test]
-async fn while_new_pods_take_over_one_by_one() {
-    let scenario = Scenario {
+/// Two pods give way to two others, of which so many may drain together.
+fn rollout(spec: fn(&mut Value), drains: usize) -> Scenario {
+    Scenario {
         pods: 2,
-        spec: |spec| spec["rollout"] = json!({"surge": 1}),
+        spec,
         edit: |fleet| {
             fleet
                 .world
                 .edit_cluster(|it| it["spec"]["image"] = "gateway:2".into());
         },
         least: 2,
-        drains: 1,
+        drains,
         left: 2,
         replaced: true,
-    };
-    goes_wrong(scenario).await;
+    }
+}
+
+#[tokio::test]
+async fn while_new_pods_take_over_one_by_one() {
+    goes_wrong(rollout(|spec| spec["rollout"] = json!({"surge": 1}), 1)).await;
 }
 
 #[tokio::test]
 async fn while_new_pods_take_over_all_at_once() {
-    let scenario = Scenario {
-        pods: 2,
-        spec: |spec| spec["rollout"] = json!({"surge": "100%"}),
-        edit: |fleet| {
-            fleet
-                .world
-                .edit_cluster(|it| it["spec"]["image"] = "gateway:2".into());
-        },
-        least: 2,
-        drains: 2,
-        left: 2,
-        replaced: true,
-    };
-    goes_wrong(scenario).await;
+    goes_wrong(rollout(
+        |spec| spec["rollout"] = json!({"surge": "100%"}),
+        2,
+    ))
+    .await;
 }

@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use super::gateways::{ADDRESSES, Gateway, address};
-use super::server::State;
 use super::world::World;
 
 /// Clients of each pod at first.
@@ -42,12 +41,8 @@ impl Fleet {
     }
 
     pub(super) fn pods(&self) -> Vec<Value> {
-        let of_pods = |state: &mut State| {
-            let found = state.objects.iter();
-            let found = found.filter(|(path, _)| path.starts_with("pods/"));
-            found.map(|(_, pod)| pod.clone()).collect()
-        };
-        self.world.server.with(of_pods)
+        let paths = self.world.pods();
+        paths.iter().map(|path| self.world.object(path)).collect()
     }
 
     pub(super) fn gateway(&self, pod: &Value) -> Gateway {
@@ -66,8 +61,8 @@ impl Fleet {
                 .server
                 .edit(&path(&pod), |pod| pod["status"]["conditions"] = condition);
         }
-        for set in self.world.replica_sets() {
-            let set = self.world.object(&set);
+        for path in self.world.replica_sets() {
+            let set = self.world.object(&path);
             let uid = &set["metadata"]["uid"];
             let is_of = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["uid"] == *uid;
             let mut pods: Vec<Value> = self.pods().iter().filter(is_of).cloned().collect();
@@ -86,7 +81,6 @@ impl Fleet {
             for _ in pods.len()..wanted {
                 self.add(&set);
             }
-            let path = format!("replicasets/{}", set["metadata"]["name"].as_str().unwrap());
             self.world
                 .server
                 .edit(&path, |set| set["status"] = json!({"replicas": wanted}));

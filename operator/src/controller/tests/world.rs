@@ -96,7 +96,16 @@ impl World {
 
     /// The paths of all ReplicaSets.
     pub(super) fn replica_sets(&self) -> Vec<String> {
-        let is_one = |path: &&String| path.starts_with("replicasets/");
+        self.paths("replicasets/")
+    }
+
+    /// The paths of all pods.
+    pub(super) fn pods(&self) -> Vec<String> {
+        self.paths("pods/")
+    }
+
+    fn paths(&self, prefix: &str) -> Vec<String> {
+        let is_one = |path: &&String| path.starts_with(prefix);
         self.server
             .with(|state| state.objects.keys().filter(is_one).cloned().collect())
     }
