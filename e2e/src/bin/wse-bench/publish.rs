@@ -7,7 +7,8 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-use wse_e2e::api::Api;
+use wse_e2e::Error;
+use wse_e2e::api::{Api, Published};
 
 use crate::cli::Messages;
 use crate::report::Sent;
@@ -56,16 +57,7 @@ pub(crate) async fn run(api: &Api, names: &[String], messages: &Messages) -> Res
             let key = run.map(|run| format!("{run:x}.{number}"));
             loop {
                 let answer = api.publish(&topic, &message, key.as_deref()).await;
-                {
-                    let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-                    match &answer {
-                        Ok(_) => {
-                            sent.accepted += 1;
-                            sent.call.record(due.elapsed());
-                        }
-                        Err(error) => *sent.failures.entry(error.to_string()).or_default() += 1,
-                    }
-                }
+                note(&sent, &answer, due);
                 if answer.is_ok() || key.is_none() || number == 0 {
                     return answer;
                 }
@@ -83,4 +75,15 @@ pub(crate) async fn run(api: &Api, names: &[String], messages: &Messages) -> Res
     let mut sent = std::mem::take(&mut *sent.lock().unwrap_or_else(PoisonError::into_inner));
     sent.seconds = began.elapsed().as_secs_f64();
     Ok(sent)
+}
+
+fn note(sent: &Mutex<Sent>, answer: &Result<Published, Error>, due: Instant) {
+    let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+    match answer {
+        Ok(_) => {
+            sent.accepted += 1;
+            sent.call.record(due.elapsed());
+        }
+        Err(error) => *sent.failures.entry(error.to_string()).or_default() += 1,
+    }
 }
