@@ -166,19 +166,13 @@ pub struct Resources {
 /// How full pods should be where a spec says nothing, in percent of what they can carry.
 pub const TARGET_PERCENT: u32 = 70;
 
-/// Messages, in and out together, that a thousandth of a processor carries a second: half of the
-/// 395 that `e2e/figures/echo.sh` measured with messages of 20 bytes, because routing costs too.
-pub const MESSAGES_PER_MILLICORE: u64 = 200;
-
-/// Bytes, in and out together, that a pod carries a second: half of what a network interface of
-/// 1 Gbit/s does in both directions. The gateway itself does more.
-pub const BYTES_PER_POD: u64 = 125_000_000;
-
 /// Connections and subscribers are the load levels of the stress guide. A pod carries at most 20,000
 /// connections, the open files that container runtimes commonly allow; it is meant for 70 % of them.
 /// From Medium on there are two pods at least, so that losing one leaves one. The queues grow with the
 /// herd that comes back when a pod is lost: a pod's clients spread over the others. A pod's memory is
-/// 32 KiB for each connection that it can carry, 64 MiB for itself, and what its queues may hold.
+/// 32 KiB for each connection that it can carry, which leaves room for what waits for it beside the
+/// [`CONNECTION_BYTES`](crate::capacity::CONNECTION_BYTES) of an idle one, 64 MiB for itself, and what its
+/// queues may hold.
 const FIGURES: [Figures; 8] = [
     row([10, 5], [1, 1_000], [50, 128], [128, 128], [16, 32]),
     row([100, 20], [1, 1_000], [100, 160], [256, 256], [16, 32]),

@@ -4,7 +4,8 @@ use wse_sidecar::config::Config;
 
 use super::{Load, Observation, Pod, PodState, configuration};
 use crate::api::WseClusterSpec;
-use crate::tier::{BYTES_PER_POD, MESSAGES_PER_MILLICORE, Tier};
+use crate::capacity::{BYTES_PER_POD, MESSAGES_PER_MILLICORE};
+use crate::tier::Tier;
 
 /// What can be full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

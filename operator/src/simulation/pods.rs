@@ -1,6 +1,7 @@
 //! Pods: they start, fail, become ready, are drained as the gateway does it, and go.
 
 use super::chance::Chance;
+use crate::capacity::{CONNECTION_BYTES, MESSAGES_PER_MILLICORE};
 use crate::plan::{Load, PodState};
 use crate::tier::Resources;
 
@@ -18,9 +19,10 @@ const BACKOFF_SECONDS: u64 = 10;
 /// Starts that fail.
 const FAILS: f64 = 0.02;
 
-/// Memory of a gateway without clients, and for each of them; what `FIGURES` in [`crate::tier`] allows.
+/// Memory of a gateway without clients; what `FIGURES` in [`crate::tier`] allows.
 const BASE_BYTES: u64 = 64 << 20;
-const SESSION_BYTES: u64 = 16 << 10;
+/// What waits for a client beside what its connection takes.
+const WAITS_BYTES: u64 = 14 << 10;
 /// Messages from and to a client in a hundred seconds, and their size.
 const MESSAGES_IN_100_SECONDS: u64 = 50;
 const MESSAGE_BYTES: u64 = 300;
@@ -223,8 +225,10 @@ impl Inside {
             sessions: self.sessions,
             messages_per_second: messages,
             bytes_per_second: messages * MESSAGE_BYTES,
-            cpu_millicores: 5 + messages / crate::tier::MESSAGES_PER_MILLICORE,
-            memory_bytes: Some(BASE_BYTES + u64::from(self.sessions) * SESSION_BYTES),
+            cpu_millicores: 5 + messages / MESSAGES_PER_MILLICORE,
+            memory_bytes: Some(
+                BASE_BYTES + u64::from(self.sessions) * (CONNECTION_BYTES + WAITS_BYTES),
+            ),
             memory_limit_bytes: Some(self.resources.memory_bytes),
             largest_topic: self.sessions / TOPIC_SHARE,
             refuses: self.refuses(now, drain),

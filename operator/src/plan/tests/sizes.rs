@@ -298,7 +298,7 @@ fn each_dimension_can_be_the_one() {
         ),
         (
             full(Load {
-                messages_per_second: 19_000,
+                messages_per_second: 14_500,
                 ..Load::default()
             }),
             "the load asks for 2 pods, by its messages",
