@@ -273,7 +273,7 @@ fn node(config: &Config) -> NodeId {
 }
 
 fn prepare(message: &RawValue, max_depth: u16) -> Result<Bytes, Unfit> {
-    envelope::prepare(message.get().as_bytes(), max_depth).map_err(|error| match error {
+    envelope::prepare(message.get(), max_depth).map_err(|error| match error {
         EnvelopeError::TooLarge => Unfit::TooLarge(error.to_string()),
         _ => Unfit::Malformed(error.to_string()),
     })

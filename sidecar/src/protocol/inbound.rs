@@ -1,18 +1,16 @@
 //! Reading what a client sent, in place: nothing is copied but strings with escapes.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use super::scan::{self, Invalid};
 
 /// A client's message: its type, and its payload still as text.
 #[derive(Debug)]
 pub(super) struct Inbound<'a> {
     /// `t`, or `type`.
-    pub(super) kind: Cow<'a, str>,
+    pub(super) kind: Cow<'a, [u8]>,
     /// `p`, or `payload`.
-    pub(super) payload: Option<&'a RawValue>,
+    pub(super) payload: Option<&'a [u8]>,
 }
 
 /// Why a message was not understood.
@@ -37,150 +35,62 @@ impl Malformed {
     }
 }
 
-/// Reads a message. Of keys that come twice the last counts, as in the clients' own parsers; `t` and
-/// `p` count before `type` and `payload` (wse-protocol 1.5).
-pub(super) fn parse(json: &[u8], max_depth: u16) -> Result<Inbound<'_>, Malformed> {
-    if is_deeper(json, max_depth.into()) {
-        return Err(Malformed::TooDeep);
+impl From<Invalid> for Malformed {
+    fn from(invalid: Invalid) -> Self {
+        match invalid {
+            Invalid::Json => Self::Json,
+            Invalid::TooDeep => Self::TooDeep,
+        }
     }
-    let fields: Fields<'_> = serde_json::from_slice(json).map_err(|_| Malformed::Json)?;
-    let kind = fields.t.or(fields.r#type).ok_or(Malformed::NoType)?;
-    let kind = string(kind).ok_or(Malformed::NoType)?;
+}
+
+/// Reads a message, which is valid UTF-8. Of keys that come twice the last counts, as in the clients' own
+/// parsers; `t` and `p` count before `type` and `payload` (wse-protocol 1.5).
+pub(super) fn parse(json: &[u8], max_depth: u16) -> Result<Inbound<'_>, Malformed> {
+    let (mut t, mut r#type, mut p, mut payload) = (None, None, None, None);
+    scan::object(json, max_depth, |name, value| {
+        let field = match &*name {
+            b"p" => &mut p,
+            b"payload" => &mut payload,
+            b"t" => &mut t,
+            b"type" => &mut r#type,
+            _ => return,
+        };
+        *field = Some(value);
+    })?;
+    let kind = t.or(r#type).and_then(string).ok_or(Malformed::NoType)?;
     Ok(Inbound {
         kind,
-        payload: fields.p.or(fields.payload),
+        payload: p.or(payload),
     })
 }
 
-/// A field of an object. None when there is none, or when the value is no object.
-pub(super) fn field<'a>(object: Option<&'a RawValue>, name: &str) -> Option<&'a RawValue> {
-    struct Find<'n>(&'n str);
-    impl<'de> Visitor<'de> for Find<'_> {
-        type Value = Option<&'de RawValue>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
+/// A field of an object that a message contains. None when there is none, or when the value is no object.
+pub(super) fn field<'a>(object: Option<&'a [u8]>, name: &str) -> Option<&'a [u8]> {
+    let mut found = None;
+    // The whole message has been read, and so deep as it may be.
+    scan::object(object?, u16::MAX, |its, value| {
+        if *its == *name.as_bytes() {
+            found = Some(value);
         }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(Text(key)) = map.next_key()? {
-                if key == self.0 {
-                    found = Some(map.next_value()?);
-                } else {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-            Ok(found)
-        }
-    }
-    let mut json = serde_json::Deserializer::from_str(object?.get());
-    json.deserialize_map(Find(name)).ok().flatten()
+    })
+    .ok()?;
+    found
 }
 
 /// A value that is a string.
-pub(super) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Text<'_>>(value.get())
-        .ok()
-        .map(|text| text.0)
+pub(super) fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let inside = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if !inside.contains(&b'\\') {
+        return Some(Cow::Borrowed(inside));
+    }
+    let text: String = serde_json::from_slice(value).ok()?;
+    Some(Cow::Owned(text.into_bytes()))
 }
 
 /// A value that is a list of strings.
-pub(super) fn strings(value: &RawValue) -> Option<Vec<Box<str>>> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// Whether arrays and objects are nested more than `max` deep. Text that is no JSON has any answer.
-pub(super) fn is_deeper(json: &[u8], max: usize) -> bool {
-    // Each level needs an opening and a closing byte.
-    if json.len() / 2 <= max {
-        return false;
-    }
-    let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut bytes = json.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => in_string = !in_string,
-            b'\\' if in_string => {
-                bytes.next();
-            }
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                if depth > max {
-                    return true;
-                }
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
-}
-
-/// A string, borrowed when it has no escapes.
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyText;
-        impl<'de> Visitor<'de> for AnyText {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(AnyText)
-    }
-}
-
-#[derive(Default)]
-struct Fields<'a> {
-    t: Option<&'a RawValue>,
-    r#type: Option<&'a RawValue>,
-    p: Option<&'a RawValue>,
-    payload: Option<&'a RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyFields;
-        impl<'de> Visitor<'de> for AnyFields {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(Text(key)) = map.next_key()? {
-                    let field = match &*key {
-                        "p" => &mut fields.p,
-                        "payload" => &mut fields.payload,
-                        "t" => &mut fields.t,
-                        "type" => &mut fields.r#type,
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    *field = Some(map.next_value()?);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(AnyFields)
-    }
+pub(super) fn strings(value: &[u8]) -> Option<Vec<Box<str>>> {
+    serde_json::from_slice(value).ok()
 }
 
 #[cfg(test)]
@@ -196,11 +106,12 @@ mod tests {
             (r#"{"type":"a","payload":[1]}"#, "a", Some("[1]")),
             (r#"{"type":"b","t":"a"}"#, "a", None),
             (r#" {"c":"U","v":1,"t":"a\u0062"} "#, "ab", None),
+            (r#"{"\u0074":"a","\ud800":1,"":2}"#, "a", None),
             (r#"{"t":"a","t":"b","p":1,"p":2}"#, "b", Some("2")),
         ] {
             let inbound = parse(json.as_bytes(), 64).unwrap();
-            assert_eq!(inbound.kind, kind, "{json}");
-            assert_eq!(inbound.payload.map(RawValue::get), payload, "{json}");
+            assert_eq!(*inbound.kind, *kind.as_bytes(), "{json}");
+            assert_eq!(inbound.payload, payload.map(str::as_bytes), "{json}");
         }
     }
 
@@ -215,6 +126,7 @@ mod tests {
             ("hello", Malformed::Json),
             ("{}", Malformed::NoType),
             ("{\"t\":7}", Malformed::NoType),
+            ("{\"t\":\"\\ud800\"}", Malformed::NoType),
             (&deep, Malformed::TooDeep),
         ] {
             assert_eq!(parse(json.as_bytes(), 64).unwrap_err(), expected, "{json}");
@@ -223,24 +135,17 @@ mod tests {
 
     #[test]
     fn fields_are_found_in_objects_only() {
-        let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
-        let object = raw(r#"{"a":1,"b":[2],"a":3}"#);
-        assert_eq!(field(Some(&object), "a").unwrap().get(), "3");
-        assert!(field(Some(&object), "c").is_none());
-        assert!(field(Some(&raw("[1]")), "a").is_none());
-        assert!(field(None, "a").is_none());
+        let object = br#"{"a":1,"b":[2],"a":3}"#;
+        assert_eq!(field(Some(object), "a"), Some(&b"3"[..]));
+        assert_eq!(field(Some(object), "c"), None);
+        assert_eq!(field(Some(b"[1]"), "a"), None);
+        assert_eq!(field(None, "a"), None);
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&bytes, 4);
-        }
-
-        #[test]
-        fn depth_is_counted_outside_strings(depth in 1_usize..40, max in 1_usize..40, text in "[\\[\\]{}a]{0,9}") {
-            let json = format!("{}{}{}", "[".repeat(depth), serde_json::to_string(&text).unwrap(), "]".repeat(depth));
-            prop_assert_eq!(is_deeper(json.as_bytes(), max), depth > max);
         }
     }
 }

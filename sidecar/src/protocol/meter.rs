@@ -18,6 +18,8 @@ const PARDON: Duration = Duration::from_secs(2);
 pub(super) struct Meter {
     messages: Bucket,
     bytes: Bucket,
+    /// When the buckets were refilled. None: not yet, and they are full.
+    at: Option<Instant>,
     dropped_since: Option<Instant>,
     last_dropped: Option<Instant>,
 }
@@ -44,10 +46,11 @@ pub(super) enum Verdict {
 }
 
 impl Meter {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            messages: Bucket::full(now),
-            bytes: Bucket::full(now),
+            messages: Bucket::FULL,
+            bytes: Bucket::FULL,
+            at: None,
             dropped_since: None,
             last_dropped: None,
         }
@@ -58,8 +61,7 @@ impl Meter {
     pub(super) fn take(&mut self, bytes: usize, now: Instant, limits: &Limits) -> Verdict {
         let message_rate = limits.messages_per_second;
         let byte_rate = limits.bytes_per_second;
-        self.messages.refill(message_rate, now);
-        self.bytes.refill(byte_rate, now);
+        self.refill(now, limits);
         let wait = self
             .messages
             .wait(message_rate, 1.0)
@@ -86,13 +88,24 @@ impl Meter {
     /// much as a message; the debt is one second's messages at most.
     pub(super) fn take_overhead(&mut self, frames: u32, now: Instant, limits: &Limits) -> Verdict {
         let rate = limits.messages_per_second;
-        self.messages.refill(rate, now);
+        self.refill(now, limits);
         let wait = self.messages.wait(rate, 1.0);
         self.messages.level = (self.messages.level - f64::from(frames)).max(-f64::from(rate));
         if wait > 0.0 {
             return self.drop(wait, now);
         }
         Verdict::Fine
+    }
+
+    /// Once for all that comes in one turn of the reactor, which has one time.
+    fn refill(&mut self, now: Instant, limits: &Limits) {
+        if self.at == Some(now) {
+            return;
+        }
+        let since = self.at.replace(now).unwrap_or(now);
+        let seconds = now.saturating_duration_since(since).as_secs_f64();
+        self.messages.refill(limits.messages_per_second, seconds);
+        self.bytes.refill(limits.bytes_per_second, seconds);
     }
 
     fn drop(&mut self, retry_after: f64, now: Instant) -> Verdict {
@@ -113,27 +126,20 @@ impl Meter {
 #[derive(Debug)]
 struct Bucket {
     level: f64,
-    at: Instant,
 }
 
 impl Bucket {
-    fn full(now: Instant) -> Self {
-        Self {
-            // Cut to the bucket's size by the first refill.
-            level: f64::MAX,
-            at: now,
-        }
-    }
+    /// Cut to its size by the first refill.
+    const FULL: Self = Self { level: f64::MAX };
 
-    fn refill(&mut self, rate: u32, now: Instant) {
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * f64::from(rate);
-        self.level = (self.level + gained).min(rate.into());
-        self.at = now;
+    fn refill(&mut self, rate: u32, seconds: f64) {
+        let rate = f64::from(rate);
+        self.level = (self.level + seconds * rate).min(rate);
     }
 
     /// Seconds until there are so many tokens.
     fn wait(&self, rate: u32, tokens: f64) -> f64 {
-        if rate == 0 {
+        if rate == 0 || self.level >= tokens {
             return 0.0;
         }
         // A bucket of one token must not wait for rounding errors.
@@ -157,7 +163,7 @@ mod tests {
     fn a_burst_passes_with_a_warning_at_its_end_and_then_nothing_until_refilled() {
         let now = Instant::now();
         let limits = limits(10, 0);
-        let mut meter = Meter::new(now);
+        let mut meter = Meter::new();
         for sent in 1..=8 {
             assert_eq!(meter.take(1, now, &limits), Verdict::Fine, "{sent}");
         }
@@ -180,7 +186,7 @@ mod tests {
     fn a_message_larger_than_the_byte_bucket_passes_and_is_paid_for() {
         let now = Instant::now();
         let limits = limits(0, 100);
-        let mut meter = Meter::new(now);
+        let mut meter = Meter::new();
         assert!(matches!(
             meter.take(250, now, &limits),
             Verdict::Low { remaining: 0, .. }
@@ -195,7 +201,7 @@ mod tests {
     #[test]
     fn both_limits_at_0_are_off() {
         let now = Instant::now();
-        let mut meter = Meter::new(now);
+        let mut meter = Meter::new();
         for _ in 0..10_000 {
             assert_eq!(meter.take(1 << 20, now, &limits(0, 0)), Verdict::Fine);
         }
@@ -206,7 +212,7 @@ mod tests {
         let start = Instant::now();
         let limits = limits(10, 0);
         for (frames, expected) in [(2, Verdict::Fine), (1_000_000, Verdict::Abuse)] {
-            let mut meter = Meter::new(start);
+            let mut meter = Meter::new();
             let verdicts = (0..15).map(|second| {
                 meter.take_overhead(frames, start + Duration::from_secs(second), &limits)
             });
@@ -219,7 +225,7 @@ mod tests {
         let start = Instant::now();
         let limits = limits(1, 0);
         for (pause_at, abusive) in [(None, true), (Some(5), false)] {
-            let mut meter = Meter::new(start);
+            let mut meter = Meter::new();
             let mut now = start;
             let mut verdict = Verdict::Fine;
             for second in 0..11 {

@@ -3,7 +3,7 @@
 //! changes for the hub. It knows no sockets, no Redis and no HTTP; everything but `dialect`,
 //! `delivery` and `gateway` is pure and takes time as an argument.
 //!
-//! - `frame`, `inbound`, `meter`, `session`: reading, limiting and answering one client.
+//! - `frame`, `scan`, `inbound`, `meter`, `session`: reading, limiting and answering one client.
 //! - `text`, `code`: everything this side says by itself.
 //! - `leaving`: who leaves in a drain or a shed, and when.
 //! - `delivery`, `dialect`: the hub's outbox and the reactor's handler.
@@ -22,6 +22,7 @@ mod inbound;
 mod leaving;
 mod meter;
 mod metrics;
+mod scan;
 mod session;
 mod text;
 

@@ -83,7 +83,7 @@ impl Session {
             leaving: None,
             is_over: false,
             is_paused: false,
-            meter: Meter::new(now),
+            meter: Meter::new(),
             complained: None,
             limited: None,
             warned: None,

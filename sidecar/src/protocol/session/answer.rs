@@ -28,7 +28,7 @@ impl Session {
                 fx.count(Outcome::Malformed);
                 self.complain(malformed.told(), now, fx);
             }
-            Ok(inbound) if inbound.kind == "batch" => {
+            Ok(inbound) if *inbound.kind == *b"batch" => {
                 self.unpack(inbound.payload, now, limits, fx);
             }
             Ok(inbound) => self.handle(&inbound, now, limits, fx),
@@ -39,14 +39,14 @@ impl Session {
     /// not.
     fn unpack(
         &mut self,
-        payload: Option<&RawValue>,
+        payload: Option<&[u8]>,
         now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) {
         let messages = inbound::field(payload, "messages");
         let messages =
-            messages.and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
+            messages.and_then(|list| serde_json::from_slice::<Vec<&RawValue>>(list).ok());
         let Some(messages) = messages else {
             fx.count(Outcome::Malformed);
             let told = (
@@ -65,7 +65,7 @@ impl Session {
                 continue;
             }
             match inbound::parse(message.get().as_bytes(), limits.json_depth) {
-                Ok(inbound) if inbound.kind != "batch" => self.handle(&inbound, now, limits, fx),
+                Ok(inbound) if *inbound.kind != *b"batch" => self.handle(&inbound, now, limits, fx),
                 Ok(_) => {
                     fx.count(Outcome::Malformed);
                     let told = ("INVALID_MESSAGE", "a batch cannot hold a batch");
@@ -88,13 +88,13 @@ impl Session {
     ) {
         let payload = inbound.payload;
         match &*inbound.kind {
-            "PING" | "ping" => {
+            b"PING" | b"ping" => {
                 let echo =
                     number(payload, "timestamp").or_else(|| number(payload, "client_timestamp"));
                 let wall = fx.wall();
                 fx.send(|out| text::pong(out, echo.unwrap_or("0"), wall));
             }
-            "client_hello" => {
+            b"client_hello" => {
                 let version = number(payload, "protocol_version");
                 let version = version
                     .and_then(|version| version.parse().ok())
@@ -102,25 +102,25 @@ impl Session {
                 let (id, wall) = (&self.id, fx.wall());
                 fx.send(|out| text::server_hello(out, id, version, limits, wall));
             }
-            "subscription" | "subscription_update" => {
+            b"subscription" | b"subscription_update" => {
                 return self.subscription(payload, now, limits, fx);
             }
-            "request_snapshot" | "snapshot_request" | "sync_request" => {
-                let topics = inbound::field(payload, "topics").map(RawValue::get);
+            b"request_snapshot" | b"snapshot_request" | b"sync_request" => {
+                let topics = inbound::field(payload, "topics").map(String::from_utf8_lossy);
                 let topics = topics.filter(|topics| topics.starts_with('['));
-                fx.send(|out| text::snapshot_complete(out, topics.unwrap_or("[]")));
+                fx.send(|out| text::snapshot_complete(out, topics.as_deref().unwrap_or("[]")));
             }
             // Answers to what the gateway does not ask, and questions that no server answers.
-            "PONG"
-            | "config_request"
-            | "config_update_request"
-            | "debug_request"
-            | "encryption_request"
-            | "health_check_response"
-            | "key_rotation_request"
-            | "metrics_response"
-            | "pong"
-            | "sync_response" => {}
+            b"PONG"
+            | b"config_request"
+            | b"config_update_request"
+            | b"debug_request"
+            | b"encryption_request"
+            | b"health_check_response"
+            | b"key_rotation_request"
+            | b"metrics_response"
+            | b"pong"
+            | b"sync_response" => {}
             _ => return fx.count(Outcome::NoBackend),
         }
         fx.count(Outcome::Handled);
@@ -128,15 +128,15 @@ impl Session {
 
     fn subscription(
         &mut self,
-        payload: Option<&RawValue>,
+        payload: Option<&[u8]>,
         now: Instant,
         limits: &Limits,
         fx: &mut impl Effects,
     ) {
         let action = inbound::field(payload, "action").and_then(inbound::string);
         let action = match action.as_deref() {
-            Some("subscribe") => Action::Subscribe,
-            Some("unsubscribe") => Action::Unsubscribe,
+            Some(b"subscribe") => Action::Subscribe,
+            Some(b"unsubscribe") => Action::Unsubscribe,
             _ => {
                 fx.count(Outcome::Malformed);
                 let told = (
@@ -164,8 +164,8 @@ impl Session {
 }
 
 /// A number of the payload, as the client wrote it.
-fn number<'a>(payload: Option<&'a RawValue>, name: &str) -> Option<&'a str> {
-    let text = inbound::field(payload, name)?.get();
+fn number<'a>(payload: Option<&'a [u8]>, name: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(inbound::field(payload, name)?).ok()?;
     let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     (is_number && text.len() <= frame::STAMP_BYTES).then_some(text)
 }
