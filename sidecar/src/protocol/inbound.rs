@@ -7,10 +7,52 @@ use super::scan::{self, Invalid};
 /// A client's message: its type, and its payload still as text.
 #[derive(Debug)]
 pub(super) struct Inbound<'a> {
-    /// `t`, or `type`.
-    pub(super) kind: Cow<'a, [u8]>,
+    /// By `t`, or `type`.
+    pub(super) kind: Type,
     /// `p`, or `payload`.
     pub(super) payload: Option<&'a [u8]>,
+}
+
+/// What a message is to this side (wse-protocol 1.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Type {
+    /// Several messages.
+    Batch,
+    /// Introduces the client.
+    Hello,
+    /// An answer to what the gateway does not ask, or a question that no server answers.
+    Ignored,
+    /// A heartbeat.
+    Ping,
+    /// Asks for the state of topics.
+    Snapshot,
+    /// Changes subscriptions.
+    Subscription,
+    /// Anything else: an application's.
+    Other,
+}
+
+impl Type {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"PING" | b"ping" => Self::Ping,
+            b"batch" => Self::Batch,
+            b"client_hello" => Self::Hello,
+            b"subscription" | b"subscription_update" => Self::Subscription,
+            b"request_snapshot" | b"snapshot_request" | b"sync_request" => Self::Snapshot,
+            b"PONG"
+            | b"config_request"
+            | b"config_update_request"
+            | b"debug_request"
+            | b"encryption_request"
+            | b"health_check_response"
+            | b"key_rotation_request"
+            | b"metrics_response"
+            | b"pong"
+            | b"sync_response" => Self::Ignored,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Why a message was not understood.
@@ -58,9 +100,9 @@ pub(super) fn parse(json: &[u8], max_depth: u16) -> Result<Inbound<'_>, Malforme
         };
         *field = Some(value);
     })?;
-    let kind = t.or(r#type).and_then(string).ok_or(Malformed::NoType)?;
+    let name = t.or(r#type).and_then(string).ok_or(Malformed::NoType)?;
     Ok(Inbound {
-        kind,
+        kind: Type::of(&name),
         payload: p.or(payload),
     })
 }
@@ -102,15 +144,23 @@ mod tests {
     #[test]
     fn types_and_payloads_are_found_under_both_names() {
         for (json, kind, payload) in [
-            (r#"{"t":"a","p":{"x":1}}"#, "a", Some(r#"{"x":1}"#)),
-            (r#"{"type":"a","payload":[1]}"#, "a", Some("[1]")),
-            (r#"{"type":"b","t":"a"}"#, "a", None),
-            (r#" {"c":"U","v":1,"t":"a\u0062"} "#, "ab", None),
-            (r#"{"\u0074":"a","\ud800":1,"":2}"#, "a", None),
-            (r#"{"t":"a","t":"b","p":1,"p":2}"#, "b", Some("2")),
+            (
+                r#"{"t":"ping","p":{"x":1}}"#,
+                Type::Ping,
+                Some(r#"{"x":1}"#),
+            ),
+            (r#"{"type":"a","payload":[1]}"#, Type::Other, Some("[1]")),
+            (r#"{"type":"batch","t":"ping"}"#, Type::Ping, None),
+            (r#" {"c":"U","v":1,"t":"pin\u0067"} "#, Type::Ping, None),
+            (r#"{"\u0074":"pong","\ud800":1,"":2}"#, Type::Ignored, None),
+            (
+                r#"{"t":"ping","t":"batch","p":1,"p":2}"#,
+                Type::Batch,
+                Some("2"),
+            ),
         ] {
             let inbound = parse(json.as_bytes(), 64).unwrap();
-            assert_eq!(*inbound.kind, *kind.as_bytes(), "{json}");
+            assert_eq!(inbound.kind, kind, "{json}");
             assert_eq!(inbound.payload, payload.map(str::as_bytes), "{json}");
         }
     }

@@ -20,6 +20,7 @@ pub(super) enum Invalid {
 /// Calls `each` with the name and the text of each member, in their order, up to where the text is found
 /// to be invalid. Arrays and objects may be nested `max_depth` deep, the object itself with them. A name
 /// whose escapes mean no character is given as an empty one.
+#[inline]
 pub(super) fn object<'a>(
     json: &'a [u8],
     max_depth: u16,
@@ -30,11 +31,17 @@ pub(super) fn object<'a>(
     let inner = max_depth.checked_sub(1).ok_or(Invalid::TooDeep)?;
     if !text.take(b'}') {
         loop {
-            let name = text.name()?;
+            let (name, escapes) = text.name()?;
             text.space();
             let from = text.at;
             text.value(inner)?;
-            each(name, &json[from..text.at]);
+            let value = &json[from..text.at];
+            if escapes {
+                let name: Result<String, _> = serde_json::from_slice(name);
+                each(Cow::Owned(name.unwrap_or_default().into_bytes()), value);
+            } else {
+                each(Cow::Borrowed(&name[1..name.len() - 1]), value);
+            }
             if !text.take(b',') {
                 break text.expect(b'}')?;
             }
@@ -47,7 +54,7 @@ pub(super) fn object<'a>(
     Ok(())
 }
 
-/// A text, and how far it has been read.
+/// A text, and how far it has been read. Inlined wherever it is used, so that it lives in registers.
 struct Text<'a> {
     json: &'a [u8],
     at: usize,
@@ -55,6 +62,7 @@ struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// Reads one value, without space around it.
+    #[inline(always)]
     fn value(&mut self, max_depth: u16) -> Result<(), Invalid> {
         let mut open = Open::default();
         loop {
@@ -76,11 +84,8 @@ impl<'a> Text<'a> {
                         continue;
                     }
                 }
-                Some(b't') => self.word(b"rue")?,
-                Some(b'f') => self.word(b"alse")?,
-                Some(b'n') => self.word(b"ull")?,
-                Some(first @ (b'-' | b'0'..=b'9')) => self.number(first)?,
-                _ => return Err(Invalid::Json),
+                Some(first) => self.at = literal(self.json, self.at, first).ok_or(Invalid::Json)?,
+                None => return Err(Invalid::Json),
             }
             // A value has ended; with it end all that it was the last of.
             loop {
@@ -99,129 +104,34 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Reads a member's name and the colon behind it.
-    #[inline]
-    fn name(&mut self) -> Result<Cow<'a, [u8]>, Invalid> {
+    /// Reads a member's name and the colon behind it. The name in its quotes, and whether it has escapes.
+    #[inline(always)]
+    fn name(&mut self) -> Result<(&'a [u8], bool), Invalid> {
         self.expect(b'"')?;
-        let from = self.at;
+        let from = self.at - 1;
         let escapes = self.string()?;
-        let name = &self.json[from..self.at - 1];
+        let name = &self.json[from..self.at];
         self.expect(b':')?;
-        if escapes {
-            let text: Result<String, _> =
-                serde_json::from_slice(&self.json[from - 1..=from + name.len()]);
-            return Ok(Cow::Owned(text.unwrap_or_default().into_bytes()));
-        }
-        Ok(Cow::Borrowed(name))
+        Ok((name, escapes))
     }
 
     /// Reads a string whose opening quote has been read. Whether there are escapes in it.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<bool, Invalid> {
         let mut escapes = false;
         loop {
-            self.ordinary();
+            self.at = ordinary(self.json, self.at);
             match self.next() {
                 Some(b'"') => return Ok(escapes),
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => self.at = escape(self.json, self.at).ok_or(Invalid::Json)?,
                 _ => return Err(Invalid::Json),
             }
             escapes = true;
         }
     }
 
-    /// Passes over a string's bytes up to a quote, a backslash or a control character.
-    #[inline]
-    fn ordinary(&mut self) {
-        while let Some(block) = self.json[self.at..].first_chunk() {
-            let found = special(*block);
-            if found != 0 {
-                self.at += found.trailing_zeros() as usize;
-                return;
-            }
-            self.at += BLOCK;
-        }
-        // The last block, once more, without what has been read of it.
-        if let Some(block) = self.json.last_chunk() {
-            let read = self.at + BLOCK - self.json.len();
-            let found = special(*block) >> read << read;
-            self.at = self.json.len() - BLOCK + found.trailing_zeros().min(BLOCK as u32) as usize;
-            return;
-        }
-        while let Some(b' ' | b'!' | b'#'..=b'[' | b']'..) = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// Reads what follows a backslash.
-    fn escape(&mut self) -> Result<(), Invalid> {
-        match self.next() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
-            Some(b'u') => {
-                let digits = self.json.get(self.at..self.at + 4);
-                self.at += 4;
-                match digits {
-                    Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => Ok(()),
-                    _ => Err(Invalid::Json),
-                }
-            }
-            _ => Err(Invalid::Json),
-        }
-    }
-
-    /// Reads a number whose first byte has been read.
-    fn number(&mut self, first: u8) -> Result<(), Invalid> {
-        let leading = if first == b'-' {
-            self.next()
-        } else {
-            Some(first)
-        };
-        match leading {
-            Some(b'0') => {}
-            Some(b'1'..=b'9') => self.digits(),
-            _ => return Err(Invalid::Json),
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.some_digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.some_digits()?;
-        }
-        Ok(())
-    }
-
-    fn some_digits(&mut self) -> Result<(), Invalid> {
-        match self.next() {
-            Some(b'0'..=b'9') => {
-                self.digits();
-                Ok(())
-            }
-            _ => Err(Invalid::Json),
-        }
-    }
-
-    fn digits(&mut self) {
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// Reads the rest of a literal.
-    fn word(&mut self, rest: &[u8]) -> Result<(), Invalid> {
-        if !self.json[self.at..].starts_with(rest) {
-            return Err(Invalid::Json);
-        }
-        self.at += rest.len();
-        Ok(())
-    }
-
     /// Reads this byte, after any space, or fails.
-    #[inline]
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Result<(), Invalid> {
         if self.take(byte) {
             return Ok(());
@@ -230,32 +140,110 @@ impl<'a> Text<'a> {
     }
 
     /// Reads this byte, after any space, if it is the next.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         self.space();
-        let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
+        let is_next = self.json.get(self.at) == Some(&byte);
+        if is_next {
+            self.at += 1;
+        }
         is_next
     }
 
-    #[inline]
+    #[inline(always)]
     fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+        if let Some(0..=b' ') = self.json.get(self.at) {
+            self.at = behind_space(self.json, self.at);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
+        let byte = *self.json.get(self.at)?;
         self.at += 1;
         Some(byte)
     }
+}
 
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.json.get(self.at).copied()
+/// Where what follows the space begins. Most clients send none.
+#[cold]
+fn behind_space(json: &[u8], at: usize) -> usize {
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    at + json[at..].iter().take_while(is_space).count()
+}
+
+/// Passes over a string's bytes; gives where a quote, a backslash or a control character is.
+#[inline(always)]
+fn ordinary(json: &[u8], mut at: usize) -> usize {
+    while let Some(block) = json.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = special(*block);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize;
+        }
+        at += BLOCK;
     }
+    last(json, at)
+}
+
+/// The same in less than a block: in the last one, once more, without what has been read of it.
+fn last(json: &[u8], at: usize) -> usize {
+    if let Some(block) = json.last_chunk() {
+        let from = json.len() - BLOCK;
+        let read = at - from;
+        let found = special(*block) >> read << read;
+        return from + found.trailing_zeros().min(BLOCK as u32) as usize;
+    }
+    let is_special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
+    let found = json[at..].iter().position(is_special);
+    found.map_or(json.len(), |found| at + found)
+}
+
+/// Reads what follows a backslash; gives where that ends.
+fn escape(json: &[u8], at: usize) -> Option<usize> {
+    match json.get(at)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 1),
+        b'u' => {
+            let digits = json.get(at + 1..at + 5)?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(at + 5)
+        }
+        _ => None,
+    }
+}
+
+/// Reads a number or a word whose first byte has been read; gives where it ends.
+fn literal(json: &[u8], at: usize, first: u8) -> Option<usize> {
+    let word = |rest: &[u8]| json[at..].starts_with(rest).then_some(at + rest.len());
+    match first {
+        b'f' => word(b"alse"),
+        b'n' => word(b"ull"),
+        b't' => word(b"rue"),
+        b'-' => number(json, at),
+        _ => number(json, at - 1),
+    }
+}
+
+/// Reads a number without its sign; gives where it ends.
+fn number(json: &[u8], at: usize) -> Option<usize> {
+    let digits = |at: usize| {
+        let count = json[at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        (count > 0).then_some(at + count)
+    };
+    let mut end = if json.get(at) == Some(&b'0') {
+        at + 1
+    } else {
+        digits(at)?
+    };
+    if json.get(end) == Some(&b'.') {
+        end = digits(end + 1)?;
+    }
+    if let Some(b'e' | b'E') = json.get(end) {
+        let signed = matches!(json.get(end + 1), Some(b'+' | b'-'));
+        end = digits(end + 1 + usize::from(signed))?;
+    }
+    Some(end)
 }
 
 /// Bytes of a string looked at together: what one register holds.
@@ -403,9 +391,7 @@ mod tests {
         #[test]
         fn ordinary_text_ends_at_the_first_special_byte(text in "[ -!#-\\[\\]-~é€]{0,40}", special in prop::sample::select(&b"\"\\\x00\x1f"[..]), rest in prop::collection::vec(any::<u8>(), 0..20)) {
             let json = [text.as_bytes(), &[special], &rest].concat();
-            let mut scan = Text { json: &json, at: 0 };
-            scan.ordinary();
-            prop_assert_eq!(scan.at, text.len());
+            prop_assert_eq!(ordinary(&json, 0), text.len());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::super::inbound::{self, Inbound};
+use super::super::inbound::{self, Inbound, Type};
 use super::super::metrics::Outcome;
 use super::super::{frame, text};
 use super::{Effects, Session};
@@ -28,7 +28,7 @@ impl Session {
                 fx.count(Outcome::Malformed);
                 self.complain(malformed.told(), now, fx);
             }
-            Ok(inbound) if *inbound.kind == *b"batch" => {
+            Ok(inbound) if inbound.kind == Type::Batch => {
                 self.unpack(inbound.payload, now, limits, fx);
             }
             Ok(inbound) => self.handle(&inbound, now, limits, fx),
@@ -65,7 +65,9 @@ impl Session {
                 continue;
             }
             match inbound::parse(message.get().as_bytes(), limits.json_depth) {
-                Ok(inbound) if *inbound.kind != *b"batch" => self.handle(&inbound, now, limits, fx),
+                Ok(inbound) if inbound.kind != Type::Batch => {
+                    self.handle(&inbound, now, limits, fx)
+                }
                 Ok(_) => {
                     fx.count(Outcome::Malformed);
                     let told = ("INVALID_MESSAGE", "a batch cannot hold a batch");
@@ -87,14 +89,14 @@ impl Session {
         fx: &mut impl Effects,
     ) {
         let payload = inbound.payload;
-        match &*inbound.kind {
-            b"PING" | b"ping" => {
+        match inbound.kind {
+            Type::Ping => {
                 let echo =
                     number(payload, "timestamp").or_else(|| number(payload, "client_timestamp"));
                 let wall = fx.wall();
                 fx.send(|out| text::pong(out, echo.unwrap_or("0"), wall));
             }
-            b"client_hello" => {
+            Type::Hello => {
                 let version = number(payload, "protocol_version");
                 let version = version
                     .and_then(|version| version.parse().ok())
@@ -102,26 +104,16 @@ impl Session {
                 let (id, wall) = (&self.id, fx.wall());
                 fx.send(|out| text::server_hello(out, id, version, limits, wall));
             }
-            b"subscription" | b"subscription_update" => {
+            Type::Subscription => {
                 return self.subscription(payload, now, limits, fx);
             }
-            b"request_snapshot" | b"snapshot_request" | b"sync_request" => {
+            Type::Snapshot => {
                 let topics = inbound::field(payload, "topics").map(String::from_utf8_lossy);
                 let topics = topics.filter(|topics| topics.starts_with('['));
                 fx.send(|out| text::snapshot_complete(out, topics.as_deref().unwrap_or("[]")));
             }
-            // Answers to what the gateway does not ask, and questions that no server answers.
-            b"PONG"
-            | b"config_request"
-            | b"config_update_request"
-            | b"debug_request"
-            | b"encryption_request"
-            | b"health_check_response"
-            | b"key_rotation_request"
-            | b"metrics_response"
-            | b"pong"
-            | b"sync_response" => {}
-            _ => return fx.count(Outcome::NoBackend),
+            Type::Ignored => {}
+            Type::Batch | Type::Other => return fx.count(Outcome::NoBackend),
         }
         fx.count(Outcome::Handled);
     }
