@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use wse_sidecar::{api, gateway};
 
+/// Handshakes allocate and free some tens of KiB each, on several threads: the C library's allocator spent a
+/// tenth of a storm on it and kept the memory (docs/figures.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The WSE gateway.
 #[derive(Parser)]
 #[command(

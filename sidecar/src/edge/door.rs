@@ -110,9 +110,6 @@ impl Door {
     }
 
     async fn handle(&self, stream: TcpStream, remote: SocketAddr, place: &Place) -> Outcome {
-        if stream.set_nodelay(true).is_err() {
-            return Outcome::Io;
-        }
         let deadline = place.arrived() + self.policy.load().timeout;
         match first_byte(&stream, place, deadline).await {
             Ok(()) => place.heard(),

@@ -2,13 +2,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::time::Duration;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::shared::Shared;
 use crate::config::Listen;
+
+/// How long a peer may leave what was sent to it unacknowledged before the kernel gives up. A peer
+/// that vanished without a word would otherwise hold its queue for a quarter of an hour.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// When the kernel begins to probe a connection on which nothing moves: those nobody writes to.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// A socket that listens for clients.
 #[derive(Debug)]
@@ -31,6 +39,7 @@ impl Listener {
     /// Outside of a Tokio runtime.
     pub fn open(listen: &Listen, inherited: Option<StdListener>) -> io::Result<Self> {
         if let Some(socket) = inherited {
+            tune(SockRef::from(&socket))?;
             return Shared::new(socket).map(Socket::Shared).map(Self);
         }
         let socket = bind(listen.public, listen.backlog).map_err(|error| {
@@ -39,6 +48,7 @@ impl Listener {
                 format!("cannot listen on {}: {error}", listen.public),
             )
         })?;
+        tune(SockRef::from(&socket))?;
         Ok(Self(Socket::Own(socket)))
     }
 
@@ -92,6 +102,19 @@ pub fn inherited() -> io::Result<Option<StdListener>> {
     Ok(Some(socket))
 }
 
+/// Sets what every client's socket is to have, once: accepted sockets inherit it (`tcp(7)`, `socket(7)`;
+/// Linux and the BSDs), and five calls for each of them cost more than its token.
+fn tune(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_AFTER / 4);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
 /// With the backlog asked for: `TcpListener::bind` asks for 128 (operator 0.1).
 pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = match address {
@@ -101,4 +124,30 @@ pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener>
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as Client;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_have_what_the_listening_one_has() {
+        let mut listener = Listener::open(
+            &Listen {
+                public: ([127, 0, 0, 1], 0).into(),
+                ..Listen::default()
+            },
+            None,
+        )
+        .unwrap();
+        let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
 }

@@ -3,21 +3,13 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::net::TcpStream;
-use socket2::{SockRef, TcpKeepalive};
 
 use super::SessionId;
 use super::queue::{MAX_SLICES, Queue};
 use crate::wire::Engine;
-
-/// How long a peer may leave what was sent to it unacknowledged before the kernel gives up. A peer
-/// that vanished without a word would otherwise hold its queue for a quarter of an hour.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// When the kernel begins to probe a connection on which nothing moves: those nobody writes to.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// Input thrown away after the end of a session, before the connection is simply dropped.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
@@ -98,21 +90,6 @@ impl Connection {
             counted_queued: 0,
             lingered: 0,
             shut: false,
-        }
-    }
-
-    /// Sets what makes dead peers go away. Options that cannot be set leave a working connection.
-    pub(super) fn tune(stream: &std::net::TcpStream) {
-        let socket = SockRef::from(stream);
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE_AFTER)
-            .with_interval(KEEPALIVE_AFTER / 4);
-        if let Err(error) = socket.set_tcp_keepalive(&keepalive) {
-            tracing::debug!(%error, "no keepalive");
-        }
-        #[cfg(target_os = "linux")]
-        if let Err(error) = socket.set_tcp_user_timeout(Some(USER_TIMEOUT)) {
-            tracing::debug!(%error, "no user timeout");
         }
     }
 

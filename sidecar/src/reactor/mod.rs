@@ -49,7 +49,7 @@ pub struct SessionId {
 /// An upgraded connection on its way to a reactor.
 #[derive(Debug)]
 pub struct Socket {
-    /// The socket, non-blocking, with `TCP_NODELAY` set.
+    /// The socket, non-blocking, with `TCP_NODELAY` set, and whatever makes a peer that is gone known.
     pub stream: TcpStream,
     /// Bytes that arrived with the handshake and belong to the WebSocket.
     pub read_ahead: Bytes,

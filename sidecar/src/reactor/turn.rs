@@ -219,7 +219,6 @@ impl<H: Handler> Reactor<H> {
     }
 
     fn open(&mut self, socket: Socket, accept: H::Accept) {
-        Connection::tune(&socket.stream);
         let mut stream = TcpStream::from_std(socket.stream);
         let entry = self.cx.connections.vacant_entry();
         let index = entry.key();
