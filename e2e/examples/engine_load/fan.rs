@@ -34,7 +34,9 @@ pub(super) fn run(
 ) -> Outcome<()> {
     let topic = "engine.fan";
     let mut poll = Poll::new()?;
-    let (mut clients, _) = gather(door, &mut poll, connections, |_| vec![topic.to_owned()])?;
+    let (mut clients, _) = gather(door, &mut poll, connections, connections, |_| {
+        vec![topic.to_owned()]
+    })?;
     let mut publisher = Publisher::new(api, topic, bytes, connections, &poll)?;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 256 << 10];

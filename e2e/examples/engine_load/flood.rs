@@ -21,7 +21,7 @@ pub(super) fn run(door: &Door, connections: usize, bytes: usize, seconds: f64) -
     let block = frame.repeat((BLOCK_BYTES / frame.len()).max(1));
 
     let mut poll = Poll::new()?;
-    let (mut clients, _) = gather(door, &mut poll, connections, |_| {
+    let (mut clients, _) = gather(door, &mut poll, connections, connections, |_| {
         vec!["engine.all".to_owned()]
     })?;
     let mut at = vec![0; connections];

@@ -4,7 +4,7 @@
 //!
 //! - `flood`: messages as fast as the gateway takes them;
 //! - `fan`: publications by the backends' API, counted where they are delivered;
-//! - `storm`: all clients connect at once, subscribe, and stay until standard input ends.
+//! - `storm`: clients connect, many at once, subscribe, and stay until standard input ends.
 
 mod client;
 mod fan;
@@ -20,7 +20,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const USAGE: &str = "arguments:
   flood ADDRESS SECRET CONNECTIONS BYTES SECONDS
   fan ADDRESS SECRET CONNECTIONS BYTES SECONDS API-ADDRESS API-KEY
-  storm ADDRESS SECRET CONNECTIONS TOPICS";
+  storm ADDRESS SECRET CONNECTIONS TOPICS AT-ONCE";
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -57,10 +57,11 @@ fn main() -> Outcome<()> {
                 key,
             },
         ),
-        ["storm", address, secret, connections, topics] => storm::run(
+        ["storm", address, secret, connections, topics, at_once] => storm::run(
             &door(address, secret)?,
             connections.parse()?,
             topics.parse()?,
+            at_once.parse()?,
         ),
         _ => {
             eprintln!("{USAGE}");

@@ -9,15 +9,13 @@ use mio::{Events, Poll};
 use super::Outcome;
 use super::client::{Client, Door};
 
-/// Connections on which nothing has come back yet: less than the accept queue holds, because the kernel
-/// tries again only after a second.
-const AT_ONCE: usize = 3_000;
-
-/// Connects and subscribes; gives the clients, and how long it took.
+/// Connects and subscribes; gives the clients, and how long it took. `at_once` connections at most have
+/// seen nothing yet: more than the accept queue holds and the kernel tries again only after a second.
 pub(super) fn gather(
     door: &Door,
     poll: &mut Poll,
     connections: usize,
+    at_once: usize,
     topics: impl Fn(usize) -> Vec<String>,
 ) -> Outcome<(Vec<Client>, Duration)> {
     let mut events = Events::with_capacity(1024);
@@ -35,7 +33,7 @@ pub(super) fn gather(
     let begin = Instant::now();
     while settled < connections {
         while clients.len() < connections
-            && clients.len() - answered < AT_ONCE
+            && clients.len() - answered < at_once
             && let Some(request) = requests.next()
         {
             clients.push(Client::connect(door.address, request, clients.len(), poll)?);
@@ -63,10 +61,10 @@ pub(super) fn gather(
     Ok((clients, begin.elapsed()))
 }
 
-pub(super) fn run(door: &Door, connections: usize, topics: usize) -> Outcome<()> {
+pub(super) fn run(door: &Door, connections: usize, topics: usize, at_once: usize) -> Outcome<()> {
     let mut poll = Poll::new()?;
     let of_all = || "engine.all".to_owned();
-    let (clients, took) = gather(door, &mut poll, connections, |number| {
+    let (clients, took) = gather(door, &mut poll, connections, at_once, |number| {
         (1..topics)
             .map(|topic| format!("engine.{number}.{topic}"))
             .chain([of_all()])

@@ -154,7 +154,7 @@ impl Hub {
             }
             if let Some(entry) = self.entry(interest) {
                 request.unsettled += usize::from(entry.is_asking());
-                entry.pending.insert(number, entry.held.len());
+                entry.wait(number);
             }
         }
         let waits = request.unsettled > 0;
@@ -198,7 +198,7 @@ impl Hub {
             // backplane was away, can only be closed.
             Outcome::Refused => {}
         }
-        let mut requests: Vec<u64> = entry.pending.keys().copied().collect();
+        let mut requests: Vec<u64> = entry.pending().collect();
         requests.sort_unstable();
         if settled.outcome == Outcome::Refused {
             self.refuse(&settled.interest, &requests, was_asking, out);
@@ -242,14 +242,12 @@ impl Hub {
         }
         let mut released = 0;
         if let Some(entry) = self.entry(interest) {
-            released = std::mem::take(&mut entry.held_bytes);
-            entry.held.clear();
-            entry.pending.clear();
+            released = entry.let_go();
         }
         self.held_bytes -= released;
         let told: Vec<_> = self
             .entry(interest)
-            .map(|entry| entry.subscribers.keys().copied().collect())
+            .map(|entry| entry.subscribers.sessions().collect())
             .unwrap_or_default();
         for session in told {
             out.end(session, Ending::Unserved);

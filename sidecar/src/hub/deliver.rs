@@ -52,11 +52,11 @@ impl Hub {
     fn bound_held(&mut self, topic: &Topic, out: &mut impl Outbox) {
         let entry_bound = self.settings.limits.outbound_bytes as usize;
         let all_full = self.held_bytes as u64 > self.settings.limits.inbox_bytes;
-        let is_full = |entry: &Entry| entry.held_bytes > entry_bound || all_full;
+        let is_full = |entry: &Entry| entry.held_bytes() > entry_bound || all_full;
         let mut requests: Vec<u64> = Vec::new();
         let mut note = |entry: &Entry| {
             if is_full(entry) {
-                requests.extend(entry.pending.keys());
+                requests.extend(entry.pending());
             }
         };
         if let Some(entry) = self.topics.get(topic) {
@@ -118,7 +118,7 @@ impl Hub {
         let mut targets = std::mem::take(&mut self.targets);
         let mut named = self.topics.get_mut(&batch.topic);
         if let Some(entry) = &mut named {
-            for (&session, subscriber) in &mut entry.subscribers {
+            for (session, subscriber) in entry.subscribers.iter_mut() {
                 let first = batch.first_for(subscriber);
                 if first < end {
                     targets.push((subscriber.encoding, Receiver { session, first }));
@@ -133,8 +133,8 @@ impl Hub {
             if matched == 2 {
                 seen.extend(targets[by_name..].iter().map(|(_, target)| target.session));
             }
-            for (&session, subscriber) in &entry.subscribers {
-                let has_name = |named: &&mut Entry| named.subscribers.contains_key(&session);
+            for (session, subscriber) in entry.subscribers.iter() {
+                let has_name = |named: &&mut Entry| named.subscribers.contains(session);
                 if named.as_ref().is_some_and(has_name)
                     || !subscriber.may_receive(&batch.topic)
                     || (matched > 1 && !seen.insert(session))

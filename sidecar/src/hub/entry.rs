@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::outbox::{Encoding, SessionKey};
+use super::outbox::Encoding;
+use super::subscribers::Subscribers;
 use crate::auth::Grants;
 use crate::backplane::{Position, Publication};
 use crate::topic::Topic;
@@ -30,13 +31,20 @@ pub(super) struct Entry {
     /// The last position that this reactor knows of: the head, or a publication after it.
     pub(super) last: Option<Position>,
     /// Acknowledged subscribers.
-    pub(super) subscribers: HashMap<SessionKey, Subscriber>,
-    /// Requests that are not acknowledged yet -> index in `held` of their first publication.
-    pub(super) pending: HashMap<u64, usize>,
-    /// What was published while somebody is pending, oldest first.
-    pub(super) held: Vec<Publication>,
+    pub(super) subscribers: Subscribers,
+    /// While somebody is not acknowledged yet.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// Those who are about to receive.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Requests -> index in `held` of their first publication.
+    pending: HashMap<u64, usize>,
+    /// What was published meanwhile, oldest first.
+    held: Vec<Publication>,
     /// Their payloads' size.
-    pub(super) held_bytes: usize,
+    held_bytes: usize,
 }
 
 /// One subscriber of an entry.
@@ -70,16 +78,14 @@ impl Entry {
             phase: Phase::Asking(announcement),
             head: None,
             last: None,
-            subscribers: HashMap::new(),
-            pending: HashMap::new(),
-            held: Vec::new(),
-            held_bytes: 0,
+            subscribers: Subscribers::default(),
+            waiting: None,
         }
     }
 
     /// Whether nobody receives it nor is about to.
     pub(super) fn is_idle(&self) -> bool {
-        self.subscribers.is_empty() && self.pending.is_empty()
+        self.subscribers.is_empty() && self.waiting.is_none()
     }
 
     /// Whether the backplane has not answered yet.
@@ -126,29 +132,56 @@ impl Entry {
         }
     }
 
+    /// A request is to be acknowledged; what is published from now on is held for it.
+    pub(super) fn wait(&mut self, request: u64) {
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.pending.insert(request, waiting.held.len());
+    }
+
+    /// The requests that wait.
+    pub(super) fn pending(&self) -> impl Iterator<Item = u64> {
+        let waiting = self.waiting.iter();
+        waiting.flat_map(|waiting| waiting.pending.keys().copied())
+    }
+
+    /// Bytes that are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.waiting
+            .as_ref()
+            .map_or(0, |waiting| waiting.held_bytes)
+    }
+
     /// Keeps a publication for those who are pending. Returns its size, 0 when nobody is.
     pub(super) fn hold(&mut self, publication: &Publication) -> usize {
-        if self.pending.is_empty() {
+        let Some(waiting) = &mut self.waiting else {
             return 0;
-        }
+        };
         let bytes = publication.payload.len();
-        self.held.push(publication.clone());
-        self.held_bytes += bytes;
+        waiting.held.push(publication.clone());
+        waiting.held_bytes += bytes;
         bytes
     }
 
     /// A request is no longer pending. Returns what was held for it, and how many bytes were let go
     /// because nobody else is pending.
     pub(super) fn settle(&mut self, request: u64) -> (Vec<Publication>, usize) {
-        let Some(from) = self.pending.remove(&request) else {
+        let Some(waiting) = &mut self.waiting else {
             return (Vec::new(), 0);
         };
-        if !self.pending.is_empty() {
-            return (self.held[from..].to_vec(), 0);
+        let Some(from) = waiting.pending.remove(&request) else {
+            return (Vec::new(), 0);
+        };
+        if !waiting.pending.is_empty() {
+            return (waiting.held[from..].to_vec(), 0);
         }
-        let mut held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut waiting.held);
         held.drain(..from);
-        (held, std::mem::take(&mut self.held_bytes))
+        (held, self.let_go())
+    }
+
+    /// Nobody waits any more. Returns how many bytes were held.
+    pub(super) fn let_go(&mut self) -> usize {
+        self.waiting.take().map_or(0, |waiting| waiting.held_bytes)
     }
 }
 

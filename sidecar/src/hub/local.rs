@@ -279,7 +279,7 @@ impl Hub {
             return;
         };
         let before = entry.subscribers.len();
-        entry.subscribers.remove(&key);
+        entry.subscribers.remove(key);
         let after = entry.subscribers.len();
         if entry.is_idle() {
             idle.push(Interest::Topic(topic.clone()));
@@ -297,7 +297,7 @@ impl Hub {
         let Some(entry) = self.patterns.get_mut(pattern) else {
             return;
         };
-        entry.subscribers.remove(&key);
+        entry.subscribers.remove(key);
         if entry.is_idle() {
             idle.push(Interest::Pattern(pattern.clone()));
         }
@@ -312,9 +312,9 @@ impl Hub {
     fn of_user(&self, user: &str) -> impl Iterator<Item = SessionKey> {
         let entry = self.topics.get(&Topic::user(user));
         entry.into_iter().flat_map(|entry| {
-            let pending = entry.pending.keys();
-            let pending = pending.filter_map(|number| self.requests.get(number));
-            let ready = entry.subscribers.keys().copied();
+            let pending = entry.pending();
+            let pending = pending.filter_map(|number| self.requests.get(&number));
+            let ready = entry.subscribers.sessions();
             ready.chain(pending.map(Request::session))
         })
     }

@@ -38,6 +38,7 @@ mod policy;
 mod ranking;
 mod router;
 mod shed;
+mod subscribers;
 #[cfg(test)]
 mod tests;
 
