@@ -26,7 +26,7 @@ impl Door {
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
              Authorization: Bearer {}\r\n\r\n",
             self.address,
-            claims.allow(&["*"]).sign(&self.secret)
+            claims.sign(&self.secret)
         )
         .into_bytes()
     }

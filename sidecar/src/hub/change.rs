@@ -176,7 +176,7 @@ impl Hub {
                 self.patterns.get_or_insert_with(pattern, || entry);
             }
             Interest::Topic(topic) => {
-                self.topics.insert(topic.clone(), entry);
+                self.topics.insert(topic.clone(), Box::new(entry));
             }
         }
     }

@@ -134,7 +134,7 @@ impl Hub {
                 seen.extend(targets[by_name..].iter().map(|(_, target)| target.session));
             }
             for (session, subscriber) in entry.subscribers.iter() {
-                let has_name = |named: &&mut Entry| named.subscribers.contains(session);
+                let has_name = |named: &&mut Box<Entry>| named.subscribers.contains(session);
                 if named.as_ref().is_some_and(has_name)
                     || !subscriber.may_receive(&batch.topic)
                     || (matched > 1 && !seen.insert(session))

@@ -30,9 +30,10 @@ pub struct Hub {
     pub(super) announce: Arc<dyn Announce>,
     pub(super) settings: Arc<Settings>,
     pub(super) state: State,
-    pub(super) sessions: HashMap<SessionKey, Session>,
+    /// In boxes, because half of a large table is empty.
+    pub(super) sessions: HashMap<SessionKey, Box<Session>>,
     connections: HashMap<ConnectionId, SessionKey>,
-    pub(super) topics: HashMap<Topic, Entry>,
+    pub(super) topics: HashMap<Topic, Box<Entry>>,
     pub(super) patterns: PatternIndex<Entry>,
     pub(super) requests: HashMap<u64, Request>,
     pub(super) batches: Batches,
@@ -118,7 +119,7 @@ impl Hub {
             current: None,
             waiting: VecDeque::new(),
         };
-        self.sessions.insert(key, session);
+        self.sessions.insert(key, Box::new(session));
         self.begin(key, reserved, out);
     }
 
@@ -251,7 +252,7 @@ impl Hub {
     pub(super) fn entry(&mut self, interest: &Interest) -> Option<&mut Entry> {
         match interest {
             Interest::Pattern(pattern) => self.patterns.get_mut(pattern),
-            Interest::Topic(topic) => self.topics.get_mut(topic),
+            Interest::Topic(topic) => self.topics.get_mut(topic).map(|entry| &mut **entry),
         }
     }
 
