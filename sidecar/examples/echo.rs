@@ -55,7 +55,12 @@ fn serve(mut stream: TcpStream, reactor: &Handle<Echo>) -> Outcome<()> {
     if response.status() == 101 {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        reactor.accept(Socket { stream, read_ahead }, ());
+        let socket = Socket {
+            stream,
+            tls: None,
+            read_ahead,
+        };
+        reactor.accept(socket, ());
     }
     Ok(())
 }

@@ -17,6 +17,8 @@ pub mod api;
 pub mod auth;
 #[cfg(feature = "gateway")]
 pub mod backplane;
+#[cfg(all(test, feature = "gateway"))]
+mod certificates;
 #[cfg(feature = "gateway")]
 pub mod drain;
 #[cfg(feature = "gateway")]

@@ -225,6 +225,7 @@ impl Door {
         self.reception.receive(Arrival {
             socket: Socket {
                 stream,
+                tls: None,
                 read_ahead: parts.read_buf,
             },
             remote,

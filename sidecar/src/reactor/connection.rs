@@ -6,9 +6,11 @@ use std::net::Shutdown;
 use std::time::Instant;
 
 use mio::net::TcpStream;
+use rustls::ServerConnection;
 
 use super::SessionId;
 use super::queue::{MAX_SLICES, Queue};
+use super::tls::{Ciphertext, End, Tls, Written};
 use crate::wire::Engine;
 
 /// Input thrown away after the end of a session, before the connection is simply dropped.
@@ -18,6 +20,8 @@ const LINGER_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Connection {
     pub(super) id: SessionId,
     stream: TcpStream,
+    /// None: the socket carries the WebSocket itself.
+    tls: Option<Tls>,
     pub(super) engine: Engine,
     pub(super) queue: Queue,
     pub(super) phase: Phase,
@@ -61,24 +65,43 @@ pub(super) enum Phase {
 
 /// What a read gave.
 pub(super) enum Input {
-    /// This many bytes.
-    Bytes(usize),
+    /// This many bytes, from this many of the socket.
+    Bytes { bytes: usize, wire: usize },
     /// The client has ended its side.
     End,
     /// Nothing for now.
     None,
 }
 
+/// What became of a write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// Bytes of what was offered that need not be offered again.
+    pub(super) taken: usize,
+    /// Bytes that the kernel took.
+    pub(super) wire: usize,
+}
+
 impl Connection {
-    pub(super) fn new(id: SessionId, stream: TcpStream, now: Instant) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        stream: TcpStream,
+        tls: Option<Box<ServerConnection>>,
+        now: Instant,
+    ) -> Self {
+        let mut tls = tls.map(Tls::new);
+        let mut queue = Queue::default();
+        queue.set_sealed(tls.as_mut().map_or(0, Tls::unsent));
         Self {
             id,
             stream,
             engine: Engine::default(),
-            queue: Queue::default(),
+            queue,
             phase: Phase::Open,
             last_message: now,
-            readable: false,
+            // What came with a TLS handshake makes no edge.
+            readable: tls.is_some(),
+            tls,
             hangup: false,
             eof: false,
             writable: true,
@@ -93,9 +116,58 @@ impl Connection {
         }
     }
 
-    /// Reads once. A read that does not fill the buffer has drained the socket: what comes later makes
-    /// an edge, unless the peer's end came with this data.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
+    /// Reads once, by way of `ciphertext` when there is TLS.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        ciphertext: &mut Ciphertext,
+    ) -> io::Result<Input> {
+        let Some(tls) = &mut self.tls else {
+            return self.receive(buffer);
+        };
+        let early = tls.read_early(buffer);
+        if early > 0 {
+            return Ok(Input::Bytes {
+                bytes: early,
+                wire: 0,
+            });
+        }
+        match tls.end() {
+            Some(End::Broken) => return Err(ErrorKind::InvalidData.into()),
+            Some(End::Closed) => {
+                self.readable = false;
+                self.eof = true;
+                return Ok(Input::End);
+            }
+            // Only the end of the connection is waited for.
+            None if self.phase == Phase::Ending => return self.receive(buffer),
+            None => {}
+        }
+        let ciphertext = ciphertext.space();
+        let input = self.receive(ciphertext)?;
+        let (Input::Bytes { wire, .. }, Some(tls)) = (&input, &mut self.tls) else {
+            return Ok(input);
+        };
+        let wire = *wire;
+        let bytes = tls.decrypt(&ciphertext[..wire], buffer);
+        match tls.end() {
+            None if self.readable => {}
+            None => tls.shrink(),
+            // The next read tells it: what came before it is handed over first.
+            Some(end) => {
+                self.readable = true;
+                if end == End::Broken {
+                    tls.alert(&mut self.stream);
+                }
+            }
+        }
+        self.queue.set_sealed(tls.unsent());
+        Ok(Input::Bytes { bytes, wire })
+    }
+
+    /// Reads from the socket. A read that does not fill the buffer has drained it: what comes later
+    /// makes an edge, unless the peer's end came with this data.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
         match self.stream.read(buffer) {
             Ok(0) => {
                 self.readable = false;
@@ -104,7 +176,7 @@ impl Connection {
             }
             Ok(bytes) => {
                 self.readable = bytes == buffer.len() || self.hangup;
-                Ok(Input::Bytes(bytes))
+                Ok(Input::Bytes { bytes, wire: bytes })
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readable = false;
@@ -115,39 +187,73 @@ impl Connection {
         }
     }
 
-    /// Writes bytes that are not in the queue; gives how many the kernel took.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes bytes that are not in the queue.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+        if let Some(tls) = &mut self.tls {
+            let written = tls.write(&[IoSlice::new(bytes)], &mut self.stream);
+            return self.sealed(written);
+        }
         let written = self.stream.write(bytes);
         self.wrote(written, bytes.len())
     }
 
-    /// Writes from the queue, once; gives how many bytes the kernel took.
-    pub(super) fn write_queue(&mut self) -> io::Result<usize> {
+    /// Writes from the queue, once.
+    pub(super) fn write_queue(&mut self) -> io::Result<Sent> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = self.queue.slices(&mut slices);
+        if let Some(tls) = &mut self.tls {
+            let written = tls.write(&slices[..count], &mut self.stream);
+            let sent = self.sealed(written)?;
+            self.queue.take(sent.taken);
+            return Ok(sent);
+        }
         let offered = slices[..count].iter().map(|slice| slice.len()).sum();
         let written = match &slices[..count] {
             [one] => self.stream.write(one),
             several => self.stream.write_vectored(several),
         };
-        let written = self.wrote(written, offered)?;
-        self.queue.take(written);
-        Ok(written)
+        let sent = self.wrote(written, offered)?;
+        self.queue.take(sent.taken);
+        Ok(sent)
     }
 
-    fn wrote(&mut self, written: io::Result<usize>, offered: usize) -> io::Result<usize> {
-        match written {
+    fn wrote(&mut self, written: io::Result<usize>, offered: usize) -> io::Result<Sent> {
+        let bytes = match written {
             Ok(bytes) => {
                 self.writable = bytes == offered;
-                Ok(bytes)
+                bytes
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.writable = false;
-                Ok(0)
+                0
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
-            Err(error) => Err(error),
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Sent {
+            taken: bytes,
+            wire: bytes,
+        })
+    }
+
+    fn sealed(&mut self, written: io::Result<Written>) -> io::Result<Sent> {
+        let written = written?;
+        self.writable = !written.blocked;
+        self.queue.set_sealed(written.unsent);
+        Ok(written.sent)
+    }
+
+    /// With TLS: queues the word that nothing more comes, once, behind all that was queued.
+    pub(super) fn farewell(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            self.queue.set_sealed(tls.close());
         }
+    }
+
+    /// Whether a write that was not short leaves the socket able to take more: TLS encrypts a piece of
+    /// the queue at a time.
+    pub(super) fn writes_in_pieces(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Tells the client that nothing more comes. Once.

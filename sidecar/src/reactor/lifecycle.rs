@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, Phase, Sent};
 use super::{Closed, Context, SessionId};
 use crate::wire::MAX_HEADER_BYTES;
 
@@ -91,19 +91,23 @@ impl Context {
         }
     }
 
-    /// Writes from the queue once, if the socket takes anything.
+    /// Writes from the queue, if the socket takes anything: once, or with TLS piece by piece.
     pub(super) fn flush(&mut self, id: SessionId) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        if connection.queue.is_empty() || !connection.writable || connection.phase == Phase::Gone {
-            return;
-        }
-        let written = connection.write_queue();
-        self.counters.writes += 1;
-        match written {
-            Ok(bytes) => self.counters.bytes_out += bytes as u64,
-            Err(_) => self.end(id, Closed::Lost, false),
+        while let Some(connection) = self.connection_mut(id)
+            && connection.writable
+            && connection.phase != Phase::Gone
+            && !connection.queue.is_empty()
+        {
+            let in_pieces = connection.writes_in_pieces();
+            let sent = connection.write_queue();
+            self.counters.writes += 1;
+            let Ok(Sent { taken, wire }) = sent else {
+                return self.end(id, Closed::Lost, false);
+            };
+            self.counters.bytes_out += wire as u64;
+            if !in_pieces || taken + wire == 0 {
+                return;
+            }
         }
     }
 
@@ -142,16 +146,24 @@ impl Context {
 
     /// Takes the last steps of a session that is over, as far as the socket lets it.
     pub(super) fn wind_up(&mut self, id: SessionId) {
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.spent(id) else {
             return;
         };
-        if connection.phase != Phase::Ending || !connection.queue.is_empty() {
+        connection.farewell();
+        self.flush(id);
+        let Some(connection) = self.spent(id) else {
             return;
-        }
+        };
         connection.shut_down();
         if connection.eof {
             self.end(id, Closed::Lost, false);
         }
+    }
+
+    /// A session that is over and has nothing left to write.
+    fn spent(&mut self, id: SessionId) -> Option<&mut Connection> {
+        self.connection_mut(id)
+            .filter(|connection| connection.phase == Phase::Ending && connection.queue.is_empty())
     }
 
     /// Closes the sessions with the largest unfinished messages until the others fit the budget.

@@ -10,6 +10,7 @@
 use std::net::TcpStream;
 
 use bytes::Bytes;
+use rustls::ServerConnection;
 
 mod batch;
 mod block;
@@ -25,6 +26,7 @@ mod sessions;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod turn;
 mod wheel;
 
@@ -51,7 +53,9 @@ pub struct SessionId {
 pub struct Socket {
     /// The socket, non-blocking, with `TCP_NODELAY` set, and whatever makes a peer that is gone known.
     pub stream: TcpStream,
-    /// Bytes that arrived with the handshake and belong to the WebSocket.
+    /// With TLS: its state after the handshake, which may hold bytes for either side still.
+    pub tls: Option<Box<ServerConnection>>,
+    /// Bytes that arrived with the handshake and belong to the WebSocket, decrypted.
     pub read_ahead: Bytes,
 }
 

@@ -18,10 +18,12 @@ const JOIN_BYTES: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
-    /// Bytes of the first entry that the kernel has taken.
+    /// Bytes of the first entry that the kernel, or TLS, has taken.
     sent: usize,
-    /// Bytes that the kernel has not taken.
+    /// Bytes that the kernel has not taken, those in `sealed` with them.
     bytes: usize,
+    /// Ciphertext that TLS has made of entries and the kernel has not taken. It goes first.
+    sealed: usize,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,18 @@ impl Queue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.bytes == 0
+    }
+
+    /// Ciphertext that the kernel has not taken.
+    pub(super) fn sealed(&self) -> usize {
+        self.sealed
+    }
+
+    /// Tells how much ciphertext there is now that the kernel has not taken.
+    pub(super) fn set_sealed(&mut self, bytes: usize) {
+        self.bytes = self.bytes - self.sealed + bytes;
+        self.sealed = bytes;
     }
 
     /// Appends a frame, copying the payload.
@@ -189,13 +202,15 @@ impl Queue {
             dropped += span.frames() - begun.frames();
             *span = begun;
         }
-        self.bytes = self
+        let begun = self
             .entries
             .front()
             .map_or(0, |entry| entry.as_bytes().len() - self.sent);
-        if self.bytes == 0 {
-            *self = Self::default();
+        if begun == 0 {
+            self.entries.clear();
         }
+        self.bytes = begun + self.sealed;
+        self.give_back();
         dropped
     }
 
@@ -211,7 +226,7 @@ impl Queue {
         count
     }
 
-    /// The kernel has taken this many bytes.
+    /// The kernel, or TLS, has taken this many bytes.
     pub(super) fn take(&mut self, written: usize) {
         self.bytes -= written;
         self.sent += written;
@@ -221,8 +236,17 @@ impl Queue {
             self.sent -= length;
             self.entries.pop_front();
         }
+        self.give_back();
+    }
+
+    /// Without entries there is no list of them.
+    fn give_back(&mut self) {
         if self.entries.is_empty() {
-            *self = Self::default();
+            *self = Self {
+                bytes: self.sealed,
+                sealed: self.sealed,
+                ..Self::default()
+            };
         }
     }
 }

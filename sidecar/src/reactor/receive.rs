@@ -42,16 +42,20 @@ impl<H: Handler> Reactor<H> {
         if !connection.should_read() {
             return;
         }
-        let input = connection.read(&mut self.buffer.0[HEADROOM_BYTES..]);
+        let buffer = &mut self.buffer.0[HEADROOM_BYTES..];
+        let input = connection.read(buffer, &mut self.ciphertext);
         let ending = connection.phase == Phase::Ending;
         match input {
-            Ok(Input::Bytes(bytes)) if ending => {
-                if connection.linger(bytes) {
+            Ok(Input::Bytes { wire, .. }) if ending => {
+                if connection.linger(wire) {
                     self.cx.end(id, Closed::Lost, false);
                 }
             }
-            Ok(Input::Bytes(bytes)) => {
-                self.cx.counters.bytes_in += bytes as u64;
+            Ok(Input::Bytes { bytes, wire }) => {
+                if connection.queue.sealed() > 0 {
+                    self.cx.mark_dirty(id);
+                }
+                self.cx.counters.bytes_in += wire as u64;
                 self.deliver(id, bytes);
             }
             Ok(Input::End) => {
@@ -231,13 +235,14 @@ fn send_batch(cx: &mut Context, id: SessionId, buffer: &[u8], batch: &mut Batch)
     }
     let sent = connection.send(replies);
     if let Ok(sent) = sent {
-        connection.queue.prepend(&replies[sent..]);
+        connection.queue.prepend(&replies[sent.taken..]);
     }
+    let unsent = !connection.queue.is_empty();
     cx.counters.writes += 1;
     match sent {
         Ok(sent) => {
-            cx.counters.bytes_out += sent as u64;
-            if sent < replies.len() {
+            cx.counters.bytes_out += sent.wire as u64;
+            if unsent {
                 cx.mark_dirty(id);
             }
         }

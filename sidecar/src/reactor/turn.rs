@@ -15,6 +15,7 @@ use super::connection::{Connection, Phase};
 use super::counters::Counters;
 use super::inbox::{Inbox, Item};
 use super::receive::Buffer;
+use super::tls::Ciphertext;
 use super::wheel::Wheel;
 use super::{Closed, Context, Handler, Options, SessionId, Sessions, Socket};
 
@@ -33,6 +34,7 @@ pub(super) struct Reactor<H: Handler> {
     pub(super) sessions: Sessions<H::Session>,
     pub(super) cx: Context,
     pub(super) buffer: Buffer,
+    pub(super) ciphertext: Ciphertext,
     pub(super) poll: Poll,
     pub(super) inbox: Arc<Inbox<H::Accept, H::Command>>,
     next_generation: u32,
@@ -68,6 +70,7 @@ impl<H: Handler> Reactor<H> {
                 gone: Vec::new(),
             },
             buffer: Buffer::default(),
+            ciphertext: Ciphertext::default(),
             poll,
             inbox,
             next_generation: 0,
@@ -238,7 +241,12 @@ impl<H: Handler> Reactor<H> {
             index,
             generation: self.next_generation,
         };
-        entry.insert(Connection::new(id, stream, self.cx.now));
+        let connection = Connection::new(id, stream, socket.tls, self.cx.now);
+        let unsent = !connection.queue.is_empty();
+        entry.insert(connection);
+        if unsent {
+            self.cx.mark_dirty(id);
+        }
         self.cx.counters.sessions_opened += 1;
         let session = self.handler.open(id, accept, &mut self.cx);
         self.sessions.insert(id, session);
@@ -248,5 +256,6 @@ impl<H: Handler> Reactor<H> {
             rest = &rest[taken..];
             self.deliver(id, taken);
         }
+        self.cx.mark_ready(id);
     }
 }

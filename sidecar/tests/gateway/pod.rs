@@ -143,7 +143,11 @@ fn shake_hands(mut stream: TcpStream) -> Arrival {
     Arrival {
         remote: stream.local_addr().unwrap(),
         identity: identity(&query),
-        socket: Socket { stream, read_ahead },
+        socket: Socket {
+            stream,
+            tls: None,
+            read_ahead,
+        },
         query,
     }
 }

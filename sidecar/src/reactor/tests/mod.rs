@@ -5,3 +5,4 @@ mod commands;
 mod endings;
 mod flow;
 mod rig;
+mod tls;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Poll, Waker};
+use rustls::{ClientConnection, ServerConnection};
 use socket2::SockRef;
 
 use crate::reactor::inbox::Inbox;
@@ -136,6 +137,16 @@ impl Rig {
 
     /// A session and its client, with small kernel buffers so that little hides in them.
     pub(super) fn connect(&mut self, read_ahead: &[u8]) -> (SessionId, Client) {
+        self.connect_with(read_ahead, None)
+    }
+
+    /// As [`Rig::connect`], with both ends of a TLS connection whose handshake is over.
+    pub(super) fn connect_with(
+        &mut self,
+        read_ahead: &[u8],
+        tls: Option<(ServerConnection, ClientConnection)>,
+    ) -> (SessionId, Client) {
+        let (server, client_tls) = tls.unzip();
         SockRef::from(&self.listener)
             .set_send_buffer_size(16 * 1024)
             .unwrap();
@@ -152,7 +163,12 @@ impl Rig {
         stream.set_nodelay(true).unwrap();
         let opened = self.reactor.cx.counters.sessions_opened;
         let read_ahead = Bytes::copy_from_slice(read_ahead);
-        self.inbox.accept(Socket { stream, read_ahead }, ());
+        let socket = Socket {
+            stream,
+            tls: server.map(Box::new),
+            read_ahead,
+        };
+        self.inbox.accept(socket, ());
         self.until(|rig| rig.reactor.cx.counters.sessions_opened > opened);
         let opened = self
             .reactor
@@ -168,8 +184,10 @@ impl Rig {
             opened.unwrap(),
             Client {
                 stream: client,
+                tls: client_tls,
                 input: Vec::new(),
                 ended: false,
+                closed: false,
             },
         )
     }
@@ -211,21 +229,69 @@ impl Rig {
 /// The client's end of a connection.
 pub(super) struct Client {
     pub(super) stream: TcpStream,
+    pub(super) tls: Option<ClientConnection>,
     input: Vec<u8>,
     /// The server has ended its side.
     pub(super) ended: bool,
+    /// The server has said so, by TLS.
+    pub(super) closed: bool,
 }
 
 impl Client {
+    /// With TLS, what the socket does not take goes out with the next call of any method.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        let Some(tls) = &mut self.tls else {
+            return self.stream.write_all(bytes).unwrap();
+        };
+        tls.set_buffer_limit(None);
+        tls.writer().write_all(bytes).unwrap();
+        self.flush();
+    }
+
+    /// Says by TLS that nothing more comes.
+    pub(super) fn send_close_notify(&mut self) {
+        self.tls.as_mut().unwrap().send_close_notify();
+        self.flush();
+    }
+
+    /// Writes what TLS has to write, as far as the socket takes it.
+    fn flush(&mut self) {
+        let Some(tls) = &mut self.tls else {
+            return;
+        };
+        while tls.wants_write() {
+            match tls.write_tls(&mut self.stream) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Reads all there is for now.
     pub(super) fn read(&mut self) {
-        let mut piece = [0; 4096];
+        self.flush();
+        let mut piece = [0; 32 * 1024];
         loop {
-            match self.stream.read(&mut piece) {
+            let read = match &mut self.tls {
+                None => self.stream.read(&mut piece),
+                Some(tls) => match tls.read_tls(&mut self.stream) {
+                    Ok(bytes) if bytes > 0 => {
+                        let state = tls.process_new_packets().unwrap();
+                        self.closed = state.peer_has_closed();
+                        match tls.reader().read(&mut piece) {
+                            // A record is not complete, or was of TLS itself.
+                            Ok(0) => continue,
+                            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                            read => read,
+                        }
+                    }
+                    // Behind a `close_notify` it reads nothing, the end of the connection neither.
+                    Ok(_) if self.closed => self.stream.read(&mut piece),
+                    read => read,
+                },
+            };
+            match read {
                 Ok(0) => {
                     self.ended = true;
                     return;
@@ -246,6 +312,10 @@ impl Client {
                 (126, [high, low, after @ ..]) => {
                     (usize::from(u16::from_be_bytes([*high, *low])), after)
                 }
+                (127, [0, 0, 0, 0, b0, b1, b2, b3, after @ ..]) => {
+                    let length = u32::from_be_bytes([*b0, *b1, *b2, *b3]);
+                    (length as usize, after)
+                }
                 (0..=125, after) => (usize::from(*length), after),
                 _ => break,
             };
@@ -262,11 +332,15 @@ impl Client {
 /// A client's frame, masked with zeros.
 pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
-    match u16::try_from(payload.len()).unwrap() {
+    match payload.len() {
         n @ 0..=125 => out.push(0x80 | n as u8),
-        n => {
+        n @ 126..=0xffff => {
             out.push(0xfe);
-            out.extend(n.to_be_bytes());
+            out.extend((n as u16).to_be_bytes());
+        }
+        n => {
+            out.push(0xff);
+            out.extend((n as u64).to_be_bytes());
         }
     }
     out.extend([0; 4]);
