@@ -121,6 +121,7 @@ impl Child {
                 api: address()?,
                 admin: address()?,
                 backlog: config.listen.backlog,
+                tls: None,
             };
         }
         self.configure(config, scratch, now)?;
@@ -147,7 +148,10 @@ impl Child {
     ) -> Result<(), Error> {
         let config = Config {
             node: self.name.clone(),
-            listen: self.listen.clone(),
+            listen: Listen {
+                tls: config.listen.tls.clone(),
+                ..self.listen.clone()
+            },
             ..config.clone()
         };
         if self.written.as_ref() != Some(&config) {

@@ -17,6 +17,20 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// Length of the accept queue asked for; the kernel clamps it to `net.core.somaxconn`.
     pub backlog: u32,
+    /// Makes the public port speak TLS, and nothing else. New files, and new contents of them, take
+    /// effect for connections that come afterwards, without a restart; the rest of this section does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// What the public port proves itself by, both in PEM. TLS 1.2 and 1.3.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// File with the certificate chain, the server's own certificate first.
+    pub certificate_file: PathBuf,
+    /// File with the private key of that certificate.
+    pub key_file: PathBuf,
 }
 
 impl Default for Listen {
@@ -27,6 +41,7 @@ impl Default for Listen {
             api: any(8081),
             admin: any(9090),
             backlog: 4096,
+            tls: None,
         }
     }
 }

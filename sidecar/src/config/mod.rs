@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::auth::{Algorithm, Auth, AuthMode, Jwks, Key, Origins};
 pub use self::backplane::{Backplane, RedisBackplane};
 pub use self::limits::Limits;
-pub use self::listen::{Admin, Api, Drain, Listen};
+pub use self::listen::{Admin, Api, Drain, Listen, Tls};
 pub use self::topics::{Durability, History, SlowConsumer, TopicPolicy, WhenAway};
 
 /// The format that this build writes, and the newest it reads.
@@ -38,7 +38,7 @@ pub struct Config {
     pub reactors: u16,
     /// Log filter in `tracing` syntax, such as `info` or `info,wse_sidecar::hub=debug`. Reloads.
     pub log: String,
-    /// Where the three ports are.
+    /// Where the three ports are. `tls` reloads, but not whether there is any.
     pub listen: Listen,
     /// Who may connect and what they may subscribe to. Reloads.
     pub auth: Auth,

@@ -26,8 +26,10 @@ use tokio::time::{sleep_until, timeout};
 
 use super::admission::{Arriving, Bucket, Permit};
 use super::answer::No;
+use super::certificate::Certificate;
 use super::metrics::{Metrics, Outcome};
 use super::pending::{Pending, Place};
+use super::transport::Transport;
 use super::{Arrival, Policy, Reception};
 use crate::auth::{Denied, Identity, Refusal};
 use crate::reactor::Socket;
@@ -68,8 +70,15 @@ struct Admitted<'a> {
     _permit: Permit<'a>,
 }
 
+/// A client whose request was not.
+struct Refused {
+    outcome: Outcome,
+    /// What it would have been upgraded to.
+    upgrade: OnUpgrade,
+}
+
 /// What the request's service leaves for the connection's task.
-type Verdict<'a> = Mutex<Option<Result<Admitted<'a>, Outcome>>>;
+type Verdict<'a> = Mutex<Option<Result<Admitted<'a>, Refused>>>;
 
 impl Door {
     pub(super) fn new(
@@ -115,7 +124,51 @@ impl Door {
             Ok(()) => place.heard(),
             Err(outcome) => return outcome,
         }
+        let certificate = self.policy.load().certificate.clone();
+        match certificate {
+            None => self.converse(stream, remote, place, deadline).await,
+            Some(certificate) => {
+                // In a box, so that connections without TLS are no larger for it.
+                let secured = self.secure(certificate, stream, remote, place, deadline);
+                Box::pin(secured).await
+            }
+        }
+    }
 
+    async fn secure(
+        &self,
+        certificate: Certificate,
+        stream: TcpStream,
+        remote: SocketAddr,
+        place: &Place,
+        deadline: Instant,
+    ) -> Outcome {
+        let secured = tokio::select! {
+            biased;
+            secured = certificate.secure(stream) => secured,
+            outcome = dismissed(place, deadline) => return outcome,
+        };
+        let (error, stream) = match secured {
+            Ok(stream) => return self.converse(stream, remote, place, deadline).await,
+            Err(failed) => failed,
+        };
+        tracing::debug!(%remote, %error, "no TLS handshake");
+        // What rustls says of what came; all else is the connection's fault.
+        if error.kind() != io::ErrorKind::InvalidData {
+            return Outcome::Io;
+        }
+        linger_in(place, stream).await;
+        Outcome::Tls
+    }
+
+    /// Hears the request and answers it.
+    async fn converse<T: Transport>(
+        &self,
+        stream: T,
+        remote: SocketAddr,
+        place: &Place,
+        deadline: Instant,
+    ) -> Outcome {
         let verdict = Verdict::default();
         let service = service_fn(|request| self.serve(request, place, &verdict));
         let mut connection = http1::Builder::new()
@@ -135,18 +188,15 @@ impl Door {
             if outcome != Outcome::Io
                 && let Some(parts) = connection.into_parts()
             {
-                tokio::select! {
-                    () = linger(parts.io.into_inner()) => {}
-                    () = place.asked_to_leave() => {}
-                }
+                linger_in(place, parts.io.into_inner()).await;
             }
             return outcome;
         }
         drop(connection);
         // The service is gone, and it does not panic while it holds the lock.
         match verdict.into_inner().expect("the service does not panic") {
-            Some(Ok(admitted)) => self.hand_over(admitted, remote).await,
-            Some(Err(outcome)) => outcome,
+            Some(Ok(admitted)) => self.hand_over::<T>(admitted, remote).await,
+            Some(Err(refused)) => refused.end().await,
             None => Outcome::Io,
         }
     }
@@ -166,7 +216,13 @@ impl Door {
                 *response.headers_mut() = headers;
                 (response, Ok(admitted))
             }
-            Err(no) => (no.response(), Err(no.outcome())),
+            Err(no) => {
+                let refused = Refused {
+                    outcome: no.outcome(),
+                    upgrade: hyper::upgrade::on(&mut request),
+                };
+                (no.response(), Err(refused))
+            }
         };
         *verdict.lock().expect("no holder panics") = Some(decided);
         Ok(response)
@@ -211,28 +267,40 @@ impl Door {
         Ok((answer, admitted))
     }
 
-    async fn hand_over(&self, admitted: Admitted<'_>, remote: SocketAddr) -> Outcome {
+    async fn hand_over<T: Transport>(&self, admitted: Admitted<'_>, remote: SocketAddr) -> Outcome {
         let Ok(upgraded) = admitted.upgrade.await else {
             return Outcome::Io;
         };
         // The type is the one that was served above.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<T>>() else {
             return Outcome::Io;
         };
-        let Ok(stream) = parts.io.into_inner().into_std() else {
+        let Ok(socket) = parts.io.into_inner().into_socket() else {
             return Outcome::Io;
         };
         self.reception.receive(Arrival {
             socket: Socket {
-                stream,
-                tls: None,
                 read_ahead: parts.read_buf,
+                ..socket
             },
             remote,
             identity: admitted.identity,
             query: admitted.query,
         });
         Outcome::Upgraded
+    }
+}
+
+impl Refused {
+    /// Ends the connection in order. To hyper one whose client asked for an upgrade is no more its own,
+    /// whatever the answer was, and dropping it would end TLS without a word.
+    async fn end(self) -> Outcome {
+        if let Ok(upgraded) = self.upgrade.await {
+            let mut stream = TokioIo::new(upgraded);
+            // However it ends, the connection is closed.
+            let _ = timeout(LINGER, stream.shutdown()).await;
+        }
+        self.outcome
     }
 }
 
@@ -285,8 +353,16 @@ fn failure(error: &hyper::Error) -> Outcome {
     }
 }
 
+/// As [`linger`], while nobody needs the place.
+async fn linger_in(place: &Place, stream: impl Transport) {
+    tokio::select! {
+        () = linger(stream) => {}
+        () = place.asked_to_leave() => {}
+    }
+}
+
 /// Ends a connection so that its client sees the answer, although it is still sending.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: impl Transport) {
     let drained = async {
         stream.shutdown().await?;
         let mut sink = [0; 4096];

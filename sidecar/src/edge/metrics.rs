@@ -33,12 +33,15 @@ pub(super) enum Outcome {
     RefusedOrigin,
     RefusedRate,
     Timeout,
+    /// The TLS handshake failed: it is none, or the two have nothing in common, or the client does not
+    /// trust the certificate.
+    Tls,
     TooLarge,
     Upgraded,
 }
 
 impl Outcome {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::BadHandshake,
         Self::Evicted,
         Self::Io,
@@ -49,6 +52,7 @@ impl Outcome {
         Self::RefusedOrigin,
         Self::RefusedRate,
         Self::Timeout,
+        Self::Tls,
         Self::TooLarge,
         Self::Upgraded,
     ];
@@ -65,6 +69,7 @@ impl Outcome {
             Self::RefusedOrigin => "refused_origin",
             Self::RefusedRate => "refused_rate",
             Self::Timeout => "timeout",
+            Self::Tls => "tls",
             Self::TooLarge => "too_large",
             Self::Upgraded => "upgraded",
         }

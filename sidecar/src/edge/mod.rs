@@ -1,5 +1,5 @@
-//! From a TCP connection to an upgraded socket: accept with an explicit backlog, admission, request
-//! head by hyper under a timeout, Origin, token, handshake (`wire`), hand-over. Refusals for capacity
+//! From a TCP connection to an upgraded socket: accept with an explicit backlog, admission, TLS if there
+//! is a certificate, request head by hyper under a timeout, Origin, token, handshake (`wire`), hand-over. Refusals for capacity
 //! and drain come before the upgrade, refusals of a token after it, as the protocol wants. From the
 //! hand-over on no async task belongs to the connection. It names no reactor's handler: what it lets
 //! in goes to a [`Reception`].
@@ -9,7 +9,7 @@
 //!
 //! use prometheus::Registry;
 //! use wse_sidecar::config::Config;
-//! use wse_sidecar::edge::{Arrival, Edge, Listener, Policy, Reception};
+//! use wse_sidecar::edge::{Arrival, Certificate, Edge, Listener, Policy, Reception};
 //! use wse_sidecar::{auth, edge};
 //!
 //! struct Reactors; // holds the reactors' handles
@@ -25,7 +25,9 @@
 //!
 //! let auth_metrics = Arc::new(auth::Metrics::new(&registry)?);
 //! let verifier = Arc::new(auth::Verifier::load(&config.auth, None, auth_metrics.clone()).await?);
-//! let policy = Policy::new(&config.limits, &config.auth.allowed_origins, verifier.clone())?;
+//! let certificate = config.listen.tls.as_ref().map(Certificate::load).transpose()?;
+//! let origins = &config.auth.allowed_origins;
+//! let policy = Policy::new(&config.limits, origins, verifier.clone(), certificate.clone())?;
 //! let edge = Edge::new(
 //!     Listener::open(&config.listen, inherited)?,
 //!     policy,
@@ -42,7 +44,7 @@
 //!
 //! // A reload. An error leaves what is in force as it is.
 //! let next = Arc::new(auth::Verifier::load(&config.auth, Some(&verifier), auth_metrics).await?);
-//! control.reload(Policy::new(&config.limits, &config.auth.allowed_origins, next)?);
+//! control.reload(Policy::new(&config.limits, origins, next, certificate)?);
 //! # Ok(())
 //! # }
 //! ```
@@ -50,6 +52,7 @@
 mod accept;
 mod admission;
 mod answer;
+mod certificate;
 mod door;
 mod listener;
 mod metrics;
@@ -59,6 +62,7 @@ mod policy;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::net::SocketAddr;
 
@@ -67,6 +71,7 @@ use crate::reactor::Socket;
 
 pub use self::accept::{Edge, EdgeControl};
 pub use self::admission::capacity;
+pub use self::certificate::{BadCertificate, Certificate};
 pub(crate) use self::listener::bind;
 pub use self::listener::{Listener, inherited};
 pub use self::origin::BadOrigin;

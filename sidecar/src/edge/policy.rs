@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::capacity;
+use super::certificate::Certificate;
 use super::origin::{AllowedOrigins, BadOrigin};
 use crate::auth::Verifier;
 use crate::config::{Limits, Origins};
 
-/// Whom the edge lets in, and how many.
+/// Whom the edge lets in, how many, and as whom it presents itself.
 #[derive(Debug)]
 pub struct Policy {
     /// Sessions; see [`capacity`].
@@ -17,14 +18,17 @@ pub struct Policy {
     pub(super) pending: usize,
     /// Handshakes a second. 0: any number.
     pub(super) per_second: u32,
-    /// From accept to the end of the request head.
+    /// From accept to the end of the request head, the TLS handshake with it.
     pub(super) timeout: Duration,
     pub(super) origins: AllowedOrigins,
     pub(super) verifier: Arc<Verifier>,
+    /// None: clients speak plain HTTP.
+    pub(super) certificate: Option<Certificate>,
 }
 
 impl Policy {
-    /// Reads the limits that concern the edge, and the origins.
+    /// Reads the limits that concern the edge, and the origins. With a certificate the edge speaks TLS
+    /// and nothing else.
     ///
     /// # Errors
     /// When an entry of the list of origins is none.
@@ -32,6 +36,7 @@ impl Policy {
         limits: &Limits,
         origins: &Origins,
         verifier: Arc<Verifier>,
+        certificate: Option<Certificate>,
     ) -> Result<Self, BadOrigin> {
         Ok(Self {
             capacity: capacity(limits),
@@ -40,6 +45,7 @@ impl Policy {
             timeout: Duration::from_millis(limits.handshake_timeout_millis),
             origins: AllowedOrigins::new(origins)?,
             verifier,
+            certificate,
         })
     }
 }

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use super::one;
 use super::settings::Settings;
 use crate::api;
 use crate::auth::{self, Verifier};
 use crate::config::Config;
 use crate::drain::Schedule;
+use crate::edge::{self, Certificate};
 use crate::hub;
-use crate::{edge, keyring::KeyRing};
+use crate::keyring::KeyRing;
 
 /// A configuration, compiled.
 pub(super) struct Parts {
@@ -23,7 +25,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Compiles; reads the verification keys. `previous` hands on key sets that it fetched.
+    /// Compiles; reads the verification keys and the certificate. `previous` hands on key sets that it fetched.
     ///
     /// # Errors
     /// Everything that is wrong, one line each.
@@ -35,16 +37,20 @@ impl Parts {
         let config = settings.config;
         let hub = hub::Settings::new(&config);
         let verifier = Verifier::load(&config.auth, previous, metrics).await;
-        let (hub, verifier) = match (hub, verifier) {
-            (Ok(hub), Ok(verifier)) => (hub, Arc::new(verifier)),
-            (hub, verifier) => {
+        let certificate = config.listen.tls.as_ref().map(Certificate::load);
+        let certificate = certificate.transpose();
+        let (hub, verifier, certificate) = match (hub, verifier, certificate) {
+            (Ok(hub), Ok(verifier), Ok(certificate)) => (hub, Arc::new(verifier), certificate),
+            (hub, verifier, certificate) => {
                 let verifier = verifier.err().map(|error| error.to_string());
-                return Err(hub.err().into_iter().chain(verifier).collect());
+                let certificate = certificate.err().map(|error| error.to_string());
+                let errors = hub.err().into_iter().chain(verifier).chain(certificate);
+                return Err(errors.collect());
             }
         };
         let origins = &config.auth.allowed_origins;
-        let policy = edge::Policy::new(&config.limits, origins, verifier.clone())
-            .map_err(|error| vec![format!("auth.allowedOrigins: {error}")])?;
+        let policy = edge::Policy::new(&config.limits, origins, verifier.clone(), certificate)
+            .map_err(one)?;
         Ok(Self {
             verifier,
             policy,

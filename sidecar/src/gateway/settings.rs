@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::logs;
-use crate::config::{self, Backplane, Config, Parsed};
+use crate::config::{self, Backplane, Config, Listen, Parsed};
 use crate::keyring::KeyRing;
 
 /// What a gateway runs by.
@@ -87,9 +87,10 @@ fn content(file: &Path) -> Result<String, String> {
     fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// Files that hold secrets which can change while the gateway runs.
+/// Files that hold secrets, and certificates, which can change while the gateway runs.
 fn secrets(config: &Config) -> Vec<PathBuf> {
     let auth = &config.auth;
+    let tls = config.listen.tls.iter();
     config
         .api
         .key_files
@@ -97,6 +98,7 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
         .chain(&config.admin.token_file)
         .chain(auth.keys.iter().map(|key| &key.file))
         .chain(auth.jwks.iter().filter_map(|jwks| jwks.file.as_ref()))
+        .chain(tls.flat_map(|tls| [&tls.certificate_file, &tls.key_file]))
         .cloned()
         .collect()
 }
@@ -174,7 +176,7 @@ pub(super) fn frozen(old: &Config, new: &Config) -> Vec<&'static str> {
         ("cluster", old.cluster != new.cluster),
         ("node", old.node != new.node),
         ("reactors", old.reactors != new.reactors),
-        ("listen", old.listen != new.listen),
+        ("listen", listen(old, new) != new.listen),
         ("backplane", old.backplane != new.backplane),
     ];
     differs
@@ -183,13 +185,25 @@ pub(super) fn frozen(old: &Config, new: &Config) -> Vec<&'static str> {
         .collect()
 }
 
+/// The ports as they are, with the new certificate if there was one.
+fn listen(old: &Config, new: &Config) -> Listen {
+    let tls = match (&old.listen.tls, &new.listen.tls) {
+        (Some(_), Some(new)) => Some(new.clone()),
+        (old, _) => old.clone(),
+    };
+    Listen {
+        tls,
+        ..old.listen.clone()
+    }
+}
+
 /// The new configuration with the frozen fields of the old one: what is in force after a reload.
 pub(super) fn effective(old: &Config, new: Config) -> Config {
     Config {
         cluster: old.cluster.clone(),
         node: old.node.clone(),
         reactors: old.reactors,
-        listen: old.listen.clone(),
+        listen: listen(old, &new),
         backplane: old.backplane.clone(),
         ..new
     }
@@ -198,7 +212,7 @@ pub(super) fn effective(old: &Config, new: Config) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Limits, RedisBackplane};
+    use crate::config::{Limits, RedisBackplane, Tls};
 
     fn with(change: impl FnOnce(&mut Config)) -> Config {
         let mut config = Config::default();
@@ -262,6 +276,26 @@ mod tests {
         });
         assert_eq!(frozen(&old, &new), ["node", "listen"]);
         assert_eq!(effective(&old, new), old);
+    }
+
+    #[test]
+    fn other_files_of_the_certificate_need_no_restart_but_tls_itself_does() {
+        let secured = |file: &str| {
+            with(|c| {
+                c.listen.tls = Some(Tls {
+                    certificate_file: file.into(),
+                    key_file: "key".into(),
+                });
+            })
+        };
+        let (old, new, plain) = (secured("old"), secured("new"), Config::default());
+        assert!(frozen(&old, &new).is_empty());
+        assert_eq!(effective(&old, new.clone()), new);
+        for (old, new) in [(&old, &plain), (&plain, &new)] {
+            assert_eq!(frozen(old, new), ["listen"]);
+            assert_eq!(effective(old, new.clone()), *old);
+        }
+        assert_eq!(secrets(&old), [Path::new("old"), Path::new("key")]);
     }
 
     #[test]

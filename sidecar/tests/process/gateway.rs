@@ -15,13 +15,14 @@ use hyper_util::rt::TokioExecutor;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 pub(crate) const API_KEY: &str = "an-api-key";
 pub(crate) const TOKEN: &str = "the-cluster-token";
@@ -230,6 +231,11 @@ impl Gateway {
         panic!("{name} is not {value}: {}", self.metric(name).await);
     }
 
+    /// Where clients connect.
+    pub(crate) fn public(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
+    }
+
     /// Connects a client and waits for its `server_ready`.
     pub(crate) async fn client(&self, user: &str) -> Client {
         match self.try_client(user).await {
@@ -239,13 +245,24 @@ impl Gateway {
     }
 
     pub(crate) async fn try_client(&self, user: &str) -> Result<Client, tungstenite::Error> {
-        let uri = format!("ws://127.0.0.1:{}/wse", self.ports[0]);
+        let stream = TcpStream::connect(self.public()).await?;
+        self.client_over(stream, user).await
+    }
+
+    /// As [`Gateway::try_client`], over a connection to the public port.
+    pub(crate) async fn client_over(
+        &self,
+        stream: impl Connection + 'static,
+        user: &str,
+    ) -> Result<Client, tungstenite::Error> {
+        let uri = format!("ws://{}/wse", self.public());
         let mut request = uri.into_client_request()?;
         let bearer = format!("Bearer {}", token(user));
         request
             .headers_mut()
             .insert("authorization", bearer.parse().unwrap());
-        let (socket, _) = connect_async(request).await?;
+        let stream: Box<dyn Connection> = Box::new(stream);
+        let (socket, _) = client_async(request, stream).await?;
         let mut client = Client {
             socket,
             id: String::new(),
@@ -260,8 +277,13 @@ impl Gateway {
 /// A client of the gateway, over a WebSocket implementation that is not ours.
 pub(crate) struct Client {
     pub(crate) id: String,
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<Box<dyn Connection>>,
 }
+
+/// What a client can be on the other end of.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 impl Client {
     /// The next message of a type; others are skipped.

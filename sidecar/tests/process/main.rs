@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod gateway;
+mod tls;
 
 use std::process::Command;
 use std::time::Duration;

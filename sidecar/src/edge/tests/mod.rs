@@ -2,6 +2,7 @@
 
 mod crowds;
 mod refusals;
+mod tls;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::auth::minting::{Scratch, Signer};
 use crate::auth::{self, Verifier};
-use crate::config::{Auth, AuthMode, Jwks, Limits, Listen, Origins};
+use crate::config::{self, Auth, AuthMode, Jwks, Limits, Listen, Origins};
 
 /// The request of RFC 6455 section 1.2, without its last line.
 const HEAD: &str = "GET /any/path?format=json&a=b HTTP/1.1\r\nHost: server.example.com\r\n\
@@ -65,7 +66,7 @@ async fn verifier(auth: &Auth) -> Arc<Verifier> {
 }
 
 async fn policy(limits: Limits, auth: &Auth) -> Policy {
-    Policy::new(&limits, &auth.allowed_origins, verifier(auth).await).unwrap()
+    Policy::new(&limits, &auth.allowed_origins, verifier(auth).await, None).unwrap()
 }
 
 fn anybody() -> Auth {
