@@ -1,26 +1,36 @@
 //! A closed-loop echo client: every connection sends one masked message, waits for all of the echo,
-//! and sends the next. Arguments: address, connections, payload bytes, seconds. Prints the number of
-//! messages and messages per second. It checks the length of every echo, and the content of each
-//! connection's first.
+//! and sends the next. Arguments: address, connections, payload bytes, seconds, and for TLS the file of
+//! the server's certificate, which must be for `localhost`. Prints the number of messages and messages per
+//! second. It checks the length of every echo, and the content of each connection's first.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream as Blocking};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, process};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 const MASK: [u8; 4] = [0x12, 0x9a, 0x34, 0x56];
 
 struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes of the request that the kernel has taken.
     sent: usize,
     /// Bytes of the echo that have come.
     received: usize,
     checked: bool,
+}
+
+/// A connection, non-blocking.
+struct Stream {
+    socket: TcpStream,
+    tls: Option<ClientConnection>,
 }
 
 /// The message as the client sends it, and as the server echoes it.
@@ -47,9 +57,38 @@ fn frames(payload_bytes: usize) -> Frames {
     }
 }
 
-fn connect(address: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
-    let mut stream = Blocking::connect(address)?;
-    stream.set_nodelay(true)?;
+fn trust(certificate: &str) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate)?)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, Box<dyn Error>> {
+    let mut socket = Blocking::connect(address)?;
+    socket.set_nodelay(true)?;
+    let tls = match tls {
+        None => {
+            upgrade(&mut socket, address)?;
+            None
+        }
+        Some(config) => {
+            let name = "localhost".try_into()?;
+            let mut tls = ClientConnection::new(config.clone(), name)?;
+            upgrade(&mut rustls::Stream::new(&mut tls, &mut socket), address)?;
+            Some(tls)
+        }
+    };
+    socket.set_nonblocking(true)?;
+    let socket = TcpStream::from_std(socket);
+    Ok(Stream { socket, tls })
+}
+
+fn upgrade(stream: &mut (impl Read + Write), address: SocketAddr) -> Result<(), Box<dyn Error>> {
     write!(
         stream,
         "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -64,13 +103,58 @@ fn connect(address: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
     if !head.starts_with(b"HTTP/1.1 101 ") {
         return Err(format!("refused: {}", String::from_utf8_lossy(&head)).into());
     }
-    stream.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(stream))
+    Ok(())
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            return self.socket.read(buffer);
+        };
+        loop {
+            match tls.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            tls.read_tls(&mut self.socket)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            return self.socket.write(bytes);
+        };
+        let taken = tls.writer().write(bytes)?;
+        self.flush()?;
+        match taken {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    /// What the socket does not take goes out with the next call.
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(());
+        };
+        while tls.wants_write() {
+            match tls.write_tls(&mut self.socket) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Client {
     /// Sends what is left of the request.
     fn send(&mut self, frames: &Frames) -> io::Result<()> {
+        self.stream.flush()?;
         while self.sent < frames.request.len() {
             match self.stream.write(&frames.request[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
@@ -81,7 +165,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads once; true when the echo is whole.
+    /// Reads once, with TLS all there is; true when the echo is whole.
     fn receive(&mut self, frames: &Frames, buffer: &mut [u8]) -> io::Result<bool> {
         let bytes = match self.stream.read(buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -95,7 +179,10 @@ impl Client {
         }
         self.received += bytes;
         if self.received < frames.echo.len() {
-            return Ok(false);
+            return match self.stream.tls {
+                None => Ok(false),
+                Some(_) => self.receive(frames, buffer),
+            };
         }
         (self.sent, self.received, self.checked) = (0, 0, true);
         Ok(true)
@@ -104,17 +191,26 @@ impl Client {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [address, connections, payload_bytes, seconds] = arguments.as_slice() else {
-        eprintln!("arguments: address connections payload-bytes seconds");
+    let [
+        address,
+        connections,
+        payload_bytes,
+        seconds,
+        certificate @ ..,
+    ] = arguments.as_slice()
+    else {
+        eprintln!("arguments: address connections payload-bytes seconds [certificate]");
         process::exit(2);
     };
+    let tls = certificate.first().map(|it| trust(it)).transpose()?;
     let frames = frames(payload_bytes.parse()?);
     let mut poll = Poll::new()?;
     let mut clients = Vec::new();
     for i in 0..connections.parse()? {
-        let mut stream = connect(address.parse()?)?;
+        let mut stream = connect(address.parse()?, tls.as_ref())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, Token(i), interest)?;
+        let registry = poll.registry();
+        registry.register(&mut stream.socket, Token(i), interest)?;
         clients.push(Client {
             stream,
             sent: 0,

@@ -1,10 +1,13 @@
-//! An echo server on `wire` and `reactor` alone. Arguments: address, number of reactors.
+//! An echo server on `wire` and `reactor` alone. Arguments: address, number of reactors, and for TLS a
+//! certificate chain and its key, files in PEM.
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::{env, thread, time::Duration};
+use std::{env, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Version};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{ServerConfig, ServerConnection};
 use wse_sidecar::reactor::{self, Closed, Context, Handle, Handler, Message, Options, Reply};
 use wse_sidecar::reactor::{SessionId, Sessions, Socket};
 use wse_sidecar::wire::handshake;
@@ -26,9 +29,39 @@ impl Handler for Echo {
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-fn serve(mut stream: TcpStream, reactor: &Handle<Echo>) -> Outcome<()> {
+fn tls(chain: &str, key: &str) -> Outcome<Arc<ServerConfig>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<_, _>>()?;
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    Ok(Arc::new(config))
+}
+
+fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, reactor: &Handle<Echo>) -> Outcome<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut reader = BufReader::new((&stream).take(65_536));
+    let mut tls = tls.map(ServerConnection::new).transpose()?;
+    let read_ahead = match &mut tls {
+        None => shake_hands(&stream)?,
+        Some(tls) => shake_hands(rustls::Stream::new(tls, &mut &stream))?,
+    };
+    if let Some(read_ahead) = read_ahead {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let socket = Socket {
+            stream,
+            tls: tls.map(Box::new),
+            read_ahead,
+        };
+        reactor.accept(socket, ());
+    }
+    Ok(())
+}
+
+/// Answers the request; gives what came behind it if it asked for a WebSocket.
+fn shake_hands(stream: impl Read + Write) -> Outcome<Option<Bytes>> {
+    let mut reader = BufReader::new(stream.take(65_536));
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if reader.read_until(b'\n', &mut head)? == 0 {
@@ -47,34 +80,29 @@ fn serve(mut stream: TcpStream, reactor: &Handle<Echo>) -> Outcome<()> {
         request = request.header(line.name, line.value);
     }
     let response = handshake::respond(&request.body(())?);
+    let mut stream = reader.into_inner().into_inner();
     write!(stream, "HTTP/1.1 {}\r\n", response.status())?;
     for (name, value) in response.headers() {
         write!(stream, "{name}: {}\r\n", value.to_str()?)?;
     }
     stream.write_all(b"\r\n")?;
-    if response.status() == 101 {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        let socket = Socket {
-            stream,
-            tls: None,
-            read_ahead,
-        };
-        reactor.accept(socket, ());
-    }
-    Ok(())
+    Ok((response.status() == 101).then_some(read_ahead))
 }
 
 fn main() -> Outcome<()> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let count = env::args().nth(2).map_or(Ok(1), |count| count.parse())?;
+    let tls = match (env::args().nth(3), env::args().nth(4)) {
+        (Some(chain), Some(key)) => Some(tls(&chain, &key)?),
+        _ => None,
+    };
     #[expect(clippy::disallowed_methods, reason = "few clients come at once")]
     let listener = TcpListener::bind(address)?;
     println!("{}", listener.local_addr()?);
     let handles = (0..count).map(|_| Ok(reactor::spawn(Options::default(), || Echo)?.0));
     for reactor in handles.collect::<Outcome<Vec<_>>>()?.iter().cycle() {
-        let (stream, reactor) = (listener.accept()?.0, reactor.clone());
-        thread::spawn(move || serve(stream, &reactor).map_err(|error| eprintln!("{error}")));
+        let (stream, tls, reactor) = (listener.accept()?.0, tls.clone(), reactor.clone());
+        thread::spawn(move || serve(stream, tls, &reactor).map_err(|error| eprintln!("{error}")));
     }
     Ok(())
 }
