@@ -22,6 +22,8 @@ pub(super) struct Queue {
     sent: usize,
     /// Bytes that the kernel has not taken, those in `sealed` with them.
     bytes: usize,
+    /// The first entry begins in the middle of a frame, the rest of a write outside of the queue.
+    torn: bool,
     /// Ciphertext that TLS has made of entries and the kernel has not taken. It goes first.
     sealed: usize,
 }
@@ -106,6 +108,7 @@ impl Queue {
         debug_assert_eq!(self.sent, 0);
         if !rest.is_empty() {
             self.bytes += rest.len();
+            self.torn = true;
             self.entries.push_front(Entry::Owned {
                 bytes: rest.to_vec(),
                 start: 0,
@@ -191,7 +194,7 @@ impl Queue {
     /// a Close frame can follow only there. Gives the number of shared frames dropped.
     pub(super) fn cut(&mut self) -> u32 {
         let mut dropped = 0;
-        let keep = usize::from(self.sent > 0);
+        let keep = usize::from(self.sent > 0 || self.torn);
         for entry in self.entries.drain(keep..) {
             if let Entry::Shared { span, .. } = entry {
                 dropped += span.frames();
@@ -234,6 +237,7 @@ impl Queue {
             && length <= self.sent
         {
             self.sent -= length;
+            self.torn = false;
             self.entries.pop_front();
         }
         self.give_back();

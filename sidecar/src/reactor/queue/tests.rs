@@ -113,6 +113,40 @@ fn latest_wins_replaces_its_key_only_when_full() {
 }
 
 #[test]
+fn a_cut_does_not_tear_a_frame_that_began_outside() {
+    let mut queue = Queue::default();
+    queue.prepend(b"st of a frame");
+    push(&mut queue, &span(2, 10, 1), Overflow::DropNewest, 100);
+    assert_eq!(queue.cut(), 2);
+    assert_eq!(content(&queue), b"st of a frame");
+    queue.take(13);
+    push(&mut queue, &span(2, 10, 1), Overflow::DropNewest, 100);
+    assert_eq!((queue.cut(), queue.bytes()), (2, 0));
+}
+
+#[test]
+fn what_tls_has_taken_is_queued_until_the_kernel_has_it() {
+    let mut queue = Queue::default();
+    push(&mut queue, &span(3, 10, 1), Overflow::DropNewest, 100);
+    // The first frame and a part of the second have become 31 bytes of ciphertext.
+    queue.take(12);
+    queue.set_sealed(31);
+    assert_eq!((queue.bytes(), queue.sealed()), (49, 31));
+    assert_eq!(
+        push(&mut queue, &span(1, 10, 2), Overflow::Close(4508), 50),
+        Pushed::Closed
+    );
+    assert_eq!((queue.cut(), queue.bytes()), (1, 39));
+    queue.take(8);
+    assert!(!queue.is_empty() && content(&queue).is_empty());
+    queue.append(&[&[0; 5]]);
+    queue.set_sealed(0);
+    assert_eq!(queue.bytes(), 5);
+    queue.take(5);
+    assert!(queue.is_empty());
+}
+
+#[test]
 fn latest_wins_keeps_the_older_value_when_the_newer_does_not_fit() {
     let mut queue = Queue::default();
     push(
