@@ -16,6 +16,7 @@ mod raw;
 mod redis_away;
 mod refusals;
 mod script;
+mod tls;
 
 use std::time::Duration;
 

@@ -19,6 +19,7 @@ mod schema;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod workload;
 
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -39,6 +40,7 @@ pub use self::schema::crd;
 pub use self::status::{
     AppliedSysctl, KernelStatus, OmittedSysctl, RefusedSysctl, WseClusterStatus,
 };
+pub use self::tls::Tls;
 pub use self::workload::{
     Disruption, ExternalTrafficPolicy, PodMetadata, PodTemplate, Rollout, Service, ServiceType,
     Spread,
@@ -112,6 +114,11 @@ pub struct WseClusterSpec {
     pub backplane: Backplane,
     /// How backends publish.
     pub api: Api,
+    /// Makes the gateways speak TLS to clients, and nothing else. Left out: they speak plain HTTP, for an
+    /// ingress or a load balancer that ends TLS. Another name, adding it and leaving it out make new pods;
+    /// new contents of the Secret are presented to those who connect afterwards, without a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// The Service that clients connect to.
     #[serde(default)]
     pub service: Service,
@@ -125,8 +132,8 @@ pub struct WseClusterSpec {
 }
 
 impl WseClusterSpec {
-    /// Every entry of a Secret that the pods read.
-    pub fn secrets(&self) -> impl Iterator<Item = &SecretKeyRef> {
+    /// The name of every Secret that the pods read, as often as it is named.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let keys = self.auth.keys.iter().map(|key| &key.secret_key_ref);
         let jwks = self.auth.jwks.iter().flat_map(|it| &it.secret_key_ref);
         let redis = self
@@ -135,7 +142,9 @@ impl WseClusterSpec {
             .iter()
             .flat_map(|it| &it.url_secret_ref);
         let api = self.api.keys.iter().map(|key| &key.secret_key_ref);
-        keys.chain(jwks).chain(redis).chain(api)
+        let entries = keys.chain(jwks).chain(redis).chain(api);
+        let tls = self.tls.iter().map(|tls| tls.secret_name.as_str());
+        entries.map(|entry| entry.name.as_str()).chain(tls)
     }
 
     fn log() -> String {

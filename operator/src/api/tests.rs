@@ -54,6 +54,8 @@ fn a_valid_cluster_passes() {
         "unsafeSysctls": "Require",
     });
     assert_eq!(check(&cluster(&[("/spec/kernel", kernel)])), []);
+    let tls = json!({"secretName": "chat-tls"});
+    assert_eq!(check(&cluster(&[("/spec/tls", tls)])), []);
 }
 
 #[test]
@@ -143,6 +145,11 @@ fn cases() -> Vec<Case> {
             vec![("/spec/scaling/replicas", json!(0))],
             "spec.scaling.replicas",
             "at least 1",
+        ),
+        (
+            vec![("/spec/tls", json!({"secretName": "Chat TLS"}))],
+            "spec.tls.secretName",
+            "must match",
         ),
         (
             vec![("/spec/scaling/replicas", json!(1_001))],

@@ -180,7 +180,7 @@ impl Found {
                 .push(format!("{label}: metadata.name: {SUBDOMAIN}"));
         }
         for (field, reference) in references(&cluster) {
-            if !secrets.contains_key(reference) {
+            if !secrets.contains_key(&reference) {
                 let SecretKeyRef { name, key } = reference;
                 let problem = format!(
                     "{label}: {field}: no Secret {name:?} with the entry {key:?} in this file"
@@ -221,7 +221,7 @@ impl Found {
             }
         }
         let named = references(cluster);
-        entries.retain(|entry, _| named.iter().any(|(_, reference)| *reference == entry));
+        entries.retain(|entry, _| named.iter().any(|(_, reference)| reference == entry));
         entries
     }
 }
@@ -242,28 +242,34 @@ fn typed<T: DeserializeOwned>(document: Value) -> Result<T, String> {
     }
 }
 
-fn references(cluster: &WseCluster) -> Vec<(String, &SecretKeyRef)> {
+fn references(cluster: &WseCluster) -> Vec<(String, SecretKeyRef)> {
     let spec = &cluster.spec;
     let mut all = Vec::new();
     for (index, key) in spec.auth.keys.iter().enumerate() {
         all.push((
             format!("spec.auth.keys[{index}].secretKeyRef"),
-            &key.secret_key_ref,
+            key.secret_key_ref.clone(),
         ));
     }
     let jwks = spec.auth.jwks.as_ref();
     if let Some(reference) = jwks.and_then(|jwks| jwks.secret_key_ref.as_ref()) {
-        all.push(("spec.auth.jwks.secretKeyRef".into(), reference));
+        all.push(("spec.auth.jwks.secretKeyRef".into(), reference.clone()));
     }
     for (index, key) in spec.api.keys.iter().enumerate() {
         all.push((
             format!("spec.api.keys[{index}].secretKeyRef"),
-            &key.secret_key_ref,
+            key.secret_key_ref.clone(),
         ));
     }
     let redis = spec.backplane.redis.as_ref();
     if let Some(reference) = redis.and_then(|redis| redis.url_secret_ref.as_ref()) {
-        all.push(("spec.backplane.redis.urlSecretRef".into(), reference));
+        all.push((
+            "spec.backplane.redis.urlSecretRef".into(),
+            reference.clone(),
+        ));
+    }
+    if let Some(tls) = &spec.tls {
+        all.extend([tls.chain(), tls.key()].map(|it| ("spec.tls.secretName".into(), it)));
     }
     all
 }
@@ -319,6 +325,11 @@ mod tests {
                 "spec.auth.keys[0].secretKeyRef: no Secret \"other\"",
             ),
             (
+                "  api:\n",
+                "  tls: {secretName: chat-api}\n  api:\n",
+                "spec.tls.secretName: no Secret \"chat-api\" with the entry \"tls.crt\"",
+            ),
+            (
                 "  name: chat\n",
                 "  name: ../chat\n",
                 "(WseCluster ../chat): metadata.name: must be lower case",
@@ -358,6 +369,18 @@ mod tests {
         );
         let secrets = |text| Input::parse(text).unwrap().secrets;
         assert_eq!(secrets(&text), secrets(GOOD));
+    }
+
+    #[test]
+    fn a_certificate_comes_from_its_secret() {
+        let text = GOOD.replacen("  api:\n", "  tls: {secretName: chat-tls}\n  api:\n", 1);
+        let secret = "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {name: chat-tls}\n\
+                      stringData: {tls.crt: chain, tls.key: key}\n";
+        let input = Input::parse(&format!("{text}\n---\n{secret}")).unwrap();
+        input.accept(check(&input.cluster)).unwrap();
+        let tls = input.cluster.spec.tls.unwrap();
+        assert_eq!(input.secrets[&tls.chain()], b"chain");
+        assert_eq!(input.secrets[&tls.key()], b"key");
     }
 
     #[test]

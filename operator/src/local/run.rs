@@ -314,11 +314,13 @@ fn deadline(config: &Config) -> Duration {
 
 fn session(wanted: &Wanted, public: &TcpListener, config: &Config) -> Result<Session, Error> {
     let address = tried("cannot name the public port", public.local_addr())?;
-    let auth = &wanted.input().cluster.spec.auth;
+    let spec = &wanted.input().cluster.spec;
+    let auth = &spec.auth;
+    let scheme = if spec.tls.is_some() { "wss" } else { "ws" };
     let first = config.auth.default_topics.first();
     Ok(Session {
         cluster: config.cluster.clone(),
-        url: format!("ws://{address}/wse"),
+        url: format!("{scheme}://{address}/wse"),
         token: token::mint(auth, wanted.secrets(), SystemTime::now()),
         anonymous: config.auth.mode == AuthMode::None,
         cookie: auth.cookie.clone(),

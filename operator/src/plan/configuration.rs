@@ -30,6 +30,10 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
         log: spec.log.clone(),
         listen: config::Listen {
             backlog: figures.backlog,
+            tls: spec.tls.as_ref().map(|tls| config::Tls {
+                certificate_file: file(subject, &tls.chain()),
+                key_file: file(subject, &tls.key()),
+            }),
             ..config::Listen::default()
         },
         auth: auth(subject, &spec.auth),

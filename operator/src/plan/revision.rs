@@ -84,6 +84,8 @@ struct Made<'a> {
     secrets: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     sysctls: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls<'a>>,
 }
 
 #[derive(Serialize)]
@@ -94,6 +96,12 @@ struct Redis<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     url_secret: Option<[&'a str; 2]>,
     partitions: u16,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tls<'a> {
+    secret_name: &'a str,
 }
 
 impl<'a> Made<'a> {
@@ -130,8 +138,12 @@ impl<'a> Made<'a> {
             labels,
             annotations,
             pod_spec: in_order(pod_spec),
-            secrets: spec.secrets().map(|it| it.name.as_str()).collect(),
+            secrets: spec.secrets().collect(),
             sysctls: sysctls.iter().map(texts).collect(),
+            tls: spec.tls.as_ref().map(|tls| {
+                let api::Tls { secret_name } = tls;
+                Tls { secret_name }
+            }),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The TLS of one session. Ciphertext from the socket becomes what the engine reads, and what is
 //! queued becomes ciphertext, a bounded piece at a time. The handshake is over when a session comes
-//! here; rustls does the rest, and this file only decides how much of it is kept.
+//! here; rustls does the rest, and this file only decides how much of it is kept. An idle session keeps
+//! about 8 KiB, half of it the buffer that its next record is read into (5,000 sessions of
+//! `examples/echo` by `echo_load`).
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 

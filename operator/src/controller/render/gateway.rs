@@ -128,8 +128,7 @@ fn mounts(subject: Subject<'_>) -> Vec<Value> {
 
 /// Each once, in an order that does not depend on where they are named.
 fn secrets(subject: Subject<'_>) -> BTreeSet<&str> {
-    let secrets = subject.spec.secrets();
-    secrets.map(|secret| secret.name.as_str()).collect()
+    subject.spec.secrets().collect()
 }
 
 /// A volume's name has less room than a Secret's.

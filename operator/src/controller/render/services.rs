@@ -28,7 +28,10 @@ pub(super) fn public(subject: Subject<'_>) -> Wanted {
             ports: Some(vec![ServicePort {
                 name: Some("websocket".into()),
                 // Proxies that know it do not end a connection for being long.
-                app_protocol: Some("kubernetes.io/ws".into()),
+                app_protocol: Some(match subject.spec.tls {
+                    None => "kubernetes.io/ws".into(),
+                    Some(_) => "kubernetes.io/wss".into(),
+                }),
                 port: service.port.into(),
                 target_port: Some(IntOrString::Int(names::PUBLIC_PORT.into())),
                 node_port: service.node_port.map(i32::from),

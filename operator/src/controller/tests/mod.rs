@@ -63,6 +63,28 @@ async fn the_first_pass_makes_everything_in_order_and_then_tells() {
 }
 
 #[tokio::test]
+async fn tls_is_mounted_and_proxies_are_told_of_it() {
+    let mut world = World::new().await;
+    world.edit_cluster(|it| it["spec"]["tls"] = json!({"secretName": "chat-tls"}));
+    world.writes().await;
+    let pods = world.object(&world.replica_set())["spec"]["template"]["spec"].clone();
+    let of = |list: &Value, wanted: &dyn Fn(&Value) -> bool| {
+        let found = list.as_array().unwrap().iter().find(|it| wanted(it));
+        found.unwrap().clone()
+    };
+    let volume = of(&pods["volumes"], &|it| {
+        it["secret"]["secretName"] == "chat-tls"
+    });
+    let gateway = of(&pods["containers"], &|it| it["name"] == "gateway");
+    let mount = of(&gateway["volumeMounts"], &|it| it["name"] == volume["name"]);
+    let told = world.object("configmaps/chat-config")["data"].to_string();
+    let file = format!("{}/tls.crt", mount["mountPath"].as_str().unwrap());
+    assert!(told.contains(&file), "{told}");
+    let port = &world.object("services/chat")["spec"]["ports"][0];
+    assert_eq!(port["appProtocol"], "kubernetes.io/wss");
+}
+
+#[tokio::test]
 async fn two_hundred_passes_over_an_unchanged_cluster_write_nothing() {
     let mut world = World::settled().await;
     for pass in 0..200 {

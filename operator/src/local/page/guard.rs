@@ -16,7 +16,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
-         connect-src 'self' ws://127.0.0.1:*; base-uri 'none'; form-action 'none'; \
+         connect-src 'self' ws://127.0.0.1:* wss://127.0.0.1:*; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'",
     ),
     (header::REFERRER_POLICY, "no-referrer"),

@@ -23,6 +23,27 @@ fn templated() -> WseClusterSpec {
     changed(&spec(2), "/podTemplate", template)
 }
 
+fn secured(name: &str) -> WseClusterSpec {
+    changed(&spec(2), "/tls", json!({"secretName": name}))
+}
+
+#[test]
+fn a_certificate_is_read_from_its_secret_and_another_one_makes_new_pods() {
+    let secured = secured("chat-tls");
+    let (plan, _) = plan(
+        &subject(&secured),
+        &Observation::default(),
+        &watched(),
+        at(0),
+    );
+    let tls = plan.config.listen.tls.unwrap();
+    assert!(tls.certificate_file.ends_with("chat-tls/tls.crt"));
+    assert!(tls.key_file.ends_with("chat-tls/tls.key"));
+    assert!(secured.secrets().any(|name| name == "chat-tls"));
+    let other = changed(&secured, "/tls/secretName", json!("other"));
+    assert_ne!(wanted(&secured), wanted(&other));
+}
+
 #[test]
 fn only_what_a_process_cannot_change_makes_another_revision() {
     let base = templated();
@@ -58,6 +79,9 @@ fn only_what_a_process_cannot_change_makes_another_revision() {
         ("/podTemplate/spec/containers/0/image", json!("app:2")),
         ("/podTemplate/spec/volumes", json!([{"name": "cache"}])),
         ("/podTemplate", json!({})),
+        ("/tls", json!({"secretName": "chat-tls"})),
+        // Not one Secret more, but a public port that speaks otherwise.
+        ("/tls", json!({"secretName": "chat-jwt"})),
     ] {
         assert_ne!(wanted(&changed(&base, pointer, value)), before, "{pointer}");
     }
@@ -80,6 +104,7 @@ fn a_revision_is_called_the_same_in_every_release() {
             "916812d7afa7086d",
         ),
         ("a podTemplate", templated(), "9e87971fb5e12f5f"),
+        ("TLS", secured("chat-tls"), "bd0c21293318524e"),
     ] {
         assert_eq!(
             wanted(&spec),
