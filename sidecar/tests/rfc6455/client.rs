@@ -1,8 +1,10 @@
 //! A client that sends whatever bytes it is told to.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use rustls::ClientConnection;
 
 /// A test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +64,7 @@ pub(crate) struct Frame {
 
 pub(crate) struct Client {
     stream: TcpStream,
+    tls: Option<ClientConnection>,
     input: Vec<u8>,
 }
 
@@ -73,7 +76,18 @@ impl Client {
 
     /// An upgraded connection; these bytes left together with the request.
     pub(crate) fn open_with(address: SocketAddr, more: &[u8]) -> Self {
+        Self::connect(address).upgraded(more)
+    }
+
+    /// An upgraded connection over TLS; these bytes left together with the request.
+    pub(crate) fn open_over(tls: ClientConnection, address: SocketAddr, more: &[u8]) -> Self {
         let mut client = Self::connect(address);
+        client.tls = Some(tls);
+        client.upgraded(more)
+    }
+
+    fn upgraded(self, more: &[u8]) -> Self {
+        let mut client = self;
         client.send(&[request().as_bytes(), more].concat());
         let head = client.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -92,6 +106,7 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream,
+            tls: None,
             input: Vec::new(),
         }
     }
@@ -108,7 +123,14 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.try_send(bytes).unwrap();
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(tls) => rustls::Stream::new(tls, &mut self.stream).write_all(bytes),
+        }
     }
 
     /// Ends the sending side.
@@ -160,9 +182,30 @@ impl Client {
     /// Reads once; false at the end.
     fn read_some(&mut self) -> bool {
         let mut piece = [0; 65_536];
-        let bytes = self.stream.read(&mut piece).unwrap();
+        let bytes = match &mut self.tls {
+            None => self.stream.read(&mut piece),
+            Some(tls) => read_over(tls, &mut self.stream, &mut piece),
+        };
+        // Over TLS an end without a word is an error.
+        let bytes = bytes.unwrap();
         self.input.extend_from_slice(&piece[..bytes]);
         bytes > 0
+    }
+}
+
+/// Reads without writing: what was not sent because the server had ended stays so.
+fn read_over(
+    tls: &mut ClientConnection,
+    stream: &mut TcpStream,
+    piece: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match tls.reader().read(piece) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        tls.read_tls(stream)?;
+        tls.process_new_packets().map_err(io::Error::other)?;
     }
 }
 

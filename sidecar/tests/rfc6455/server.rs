@@ -3,16 +3,54 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::{env, fs};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// What its clients trust, when it speaks TLS.
+    trusted: RootCertStore,
 }
 
 impl Server {
     /// Starts one with this many reactors on a free port.
     pub(crate) fn start(reactors: usize) -> Self {
+        Self::spawn(&["127.0.0.1:0", &reactors.to_string()])
+    }
+
+    /// Starts one with one reactor that speaks TLS.
+    pub(crate) fn start_with_tls() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = env::temp_dir().join(format!("wse-rfc6455-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&folder).unwrap();
+        let (chain, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+        fs::write(&chain, cert.pem()).unwrap();
+        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        let [chain, key] = [chain, key].map(|path| path.to_str().unwrap().to_owned());
+        let mut server = Self::spawn(&["127.0.0.1:0", "1", &chain, &key]);
+        server.trusted.add(cert.der().clone()).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        server
+    }
+
+    /// A client's side of TLS with it, before the handshake.
+    pub(crate) fn tls(&self, version: &'static SupportedProtocolVersion) -> ClientConnection {
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(self.trusted.clone())
+            .with_no_client_auth();
+        let name = "localhost".try_into().unwrap();
+        ClientConnection::new(Arc::new(config), name).unwrap()
+    }
+
+    fn spawn(arguments: &[&str]) -> Self {
         // target/<profile>/deps/rfc6455-... has the example in target/<profile>/examples/.
         let test = env::current_exe().unwrap();
         let echo = test.ancestors().nth(2).unwrap().join("examples/echo");
@@ -22,7 +60,7 @@ impl Server {
             echo.display()
         );
         let mut child = Command::new(echo)
-            .args(["127.0.0.1:0", &reactors.to_string()])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -34,6 +72,7 @@ impl Server {
         Self {
             child,
             address: line.trim().parse().unwrap(),
+            trusted: RootCertStore::empty(),
         }
     }
 

@@ -1,7 +1,9 @@
-//! What a client sends, and what it must get back. Every case runs twice: in one write, and in small
-//! pieces.
+//! What a client sends, and what it must get back. Every case runs in one write and in small pieces, plain
+//! and over TLS.
 
 use std::thread;
+
+use rustls::version::{TLS12, TLS13};
 
 use super::client::{BINARY, CLOSE, Client, Frame, PING, PONG, TEXT, body, frame};
 use super::server::Server;
@@ -327,6 +329,7 @@ fn check(client: &mut Client, case: &Case) {
 }
 
 fn run(cases: &[Case]) {
+    run_over_tls(cases);
     let server = Server::start(1);
     for case in cases {
         let mut client = Client::open(server.address);
@@ -344,6 +347,25 @@ fn run(cases: &[Case]) {
             });
             check(&mut client, case);
         });
+    }
+}
+
+/// The same behind the request, and in records that have nothing to do with the frames.
+fn run_over_tls(cases: &[Case]) {
+    let server = Server::start_with_tls();
+    for case in cases {
+        for version in [&TLS12, &TLS13] {
+            let tls = || server.tls(version);
+            let mut client = Client::open_over(tls(), server.address, &case.send);
+            check(&mut client, case);
+
+            let mut client = Client::open_over(tls(), server.address, &[]);
+            let piece = if case.send.len() < 300 { 1 } else { 3_001 };
+            // The server may have ended the connection before the last piece.
+            let mut pieces = case.send.chunks(piece);
+            pieces.all(|piece| client.try_send(piece).is_ok());
+            check(&mut client, case);
+        }
     }
 }
 
