@@ -298,14 +298,18 @@ fn a_client_that_does_not_read_is_bounded_and_closed_with_4508() {
             ..Options::default()
         });
         let (id, mut client) = connect(&mut rig, version);
+        // More at once than the kernel takes.
+        let large = span(250, &[b'x'; 1_000]);
+        let overflow = Overflow::Close(SLOW_CONSUMER);
+        assert_eq!(rig.reactor.cx.push(id, &large, overflow), Pushed::Queued);
+        (0..50).for_each(|_| rig.turn());
+        let counters = rig.reactor.cx.counters;
+        assert!(counters.queued_bytes > 0);
+        assert!(counters.writes < 10, "it spins: {}", counters.writes);
+
         let span = span(3, &[b'x'; 1_000]);
         let mut pushes = 0..10_000;
-        while rig
-            .reactor
-            .cx
-            .push(id, &span, Overflow::Close(SLOW_CONSUMER))
-            == Pushed::Queued
-        {
+        while rig.reactor.cx.push(id, &span, overflow) == Pushed::Queued {
             assert!(pushes.next().is_some(), "the queue has no end");
             assert!(rig.reactor.cx.queued_bytes(id) <= BOUND);
             rig.turn();
