@@ -5,6 +5,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use rustls::version::TLS13;
+
 use super::client::{BINARY, CLOSE, Client, TEXT, body, frame};
 use super::server::Server;
 
@@ -182,4 +184,27 @@ fn clients_that_dribble_past_the_budget_are_closed_with_1009() {
     assert!((25..=60).contains(&closed), "{closed}");
     small.send(&frame(0x80, b""));
     assert_eq!(small.next().unwrap().payload, b"small");
+}
+
+#[test]
+fn idle_sessions_over_tls_keep_little_after_large_messages() {
+    const SESSIONS: usize = 400;
+    let server = Server::start_with_tls();
+    let message = frame(BINARY, &[7; 60_000]);
+    let talk = |client: &mut Client| {
+        client.send(&message);
+        assert_eq!(client.next().unwrap().payload.len(), 60_000);
+    };
+    let open = || {
+        let mut client = Client::open_over(server.tls(&TLS13), server.address, &[]);
+        talk(&mut client);
+        client
+    };
+    // What one needs all need once.
+    let mut clients = vec![open()];
+    let before = server.resident_bytes();
+    clients.extend((0..SESSIONS).map(|_| open()));
+    let each = (server.resident_bytes() - before) / SESSIONS;
+    assert!(each < 12 * 1024, "{each} bytes a session");
+    clients.iter_mut().for_each(talk);
 }
