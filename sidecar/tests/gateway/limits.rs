@@ -123,7 +123,7 @@ async fn a_slow_consumer_that_is_being_closed_is_gone_for_backends() {
     let listed = pod.fleet.connections(None, 10).await.unwrap().value;
     let id = ConnectionId::parse(&listed[0].id).unwrap();
     let message = format!(r#"{{"t":"note","p":"{}"}}"#, "x".repeat(32 << 10));
-    let envelope = protocol::envelope::prepare(message.as_bytes(), 64).unwrap();
+    let envelope = protocol::envelope::prepare(&message, 64).unwrap();
     let send = || async {
         let sent = pod.fleet.send(id.clone(), envelope.clone()).await;
         sent.unwrap().value

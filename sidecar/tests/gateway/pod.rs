@@ -78,7 +78,7 @@ impl Pod {
     /// As [`Pod::publish`], on reserved topics too.
     pub(crate) async fn send(&self, topic: Topic, number: u64) {
         let message = format!(r#"{{"t":"note","p":{number}}}"#);
-        let envelope = protocol::envelope::prepare(message.as_bytes(), 64).unwrap();
+        let envelope = protocol::envelope::prepare(&message, 64).unwrap();
         self.fleet.publish(topic, envelope, None).await.unwrap();
     }
 
