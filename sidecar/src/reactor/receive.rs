@@ -9,7 +9,7 @@ use super::{Closed, Context, Handler, Message, Reply, SessionId, Sessions};
 use crate::wire::{Assembled, Event, Kind};
 
 /// Size of the receive buffer: a larger one falls out of the caches.
-const RECEIVE_BYTES: usize = 64 * 1024;
+pub(super) const RECEIVE_BYTES: usize = 64 * 1024;
 
 /// Room in front of what is received, so that the reply to a message that ended in this read, but
 /// began in an earlier one, can be sent together with those behind it.

@@ -8,6 +8,8 @@ use rustls::{ClientConnection, ServerConnection, SupportedProtocolVersion};
 
 use super::rig::{Client, Rig, frame};
 use crate::certificates::Certificate;
+use crate::reactor::receive::RECEIVE_BYTES;
+use crate::reactor::tls::{Ciphertext, Tls};
 use crate::reactor::{
     BlockBuilder, Closed, Kind, Options, Overflow, Pushed, Reply, SLOW_CONSUMER, SessionId, Span,
 };
@@ -126,6 +128,34 @@ fn what_came_with_the_handshake_is_handed_over_in_order() {
             (&frames[2].1, &frames[3].1),
             (&vec![7; 12_000], &b"last".to_vec())
         );
+    }
+}
+
+#[test]
+fn what_one_read_becomes_fits_the_receive_buffer() {
+    let plain: Vec<u8> = (0..400_000_u32).map(|i| (i % 249) as u8).collect();
+    let full = Ciphertext::default().space().len();
+    for version in VERSIONS {
+        // How much the first read has: the later ones then begin at different places of a record.
+        for first in [1, 5, 100, 16_000, 16_404, full - 1, full] {
+            let (server, mut client) = shake_hands(version);
+            client.set_buffer_limit(None);
+            client.writer().write_all(&plain).unwrap();
+            let mut ciphertext = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut ciphertext).unwrap();
+            }
+            let mut tls = Tls::new(Box::new(server));
+            let mut buffer = vec![0; RECEIVE_BYTES];
+            let mut got = Vec::new();
+            let (head, rest) = ciphertext.split_at(first);
+            for read in std::iter::once(head).chain(rest.chunks(full)) {
+                let bytes = tls.decrypt(read, &mut buffer);
+                got.extend_from_slice(&buffer[..bytes]);
+            }
+            assert!(got == plain, "{first}: {} bytes", got.len());
+            assert_eq!(tls.end(), None);
+        }
     }
 }
 
