@@ -79,7 +79,7 @@ fn shake_hands(stream: impl Read + Write) -> Outcome<Option<Bytes>> {
     for line in parsed.headers {
         request = request.header(line.name, line.value);
     }
-    let response = handshake::respond(&request.body(())?);
+    let response = handshake::respond(&request.body(())?, None);
     let mut stream = reader.into_inner().into_inner();
     write!(stream, "HTTP/1.1 {}\r\n", response.status())?;
     for (name, value) in response.headers() {

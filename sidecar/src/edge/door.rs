@@ -234,8 +234,9 @@ impl Door {
         request: &mut Request<Incoming>,
     ) -> Result<(HeaderMap, Admitted<'_>), No> {
         let policy = self.policy.load_full();
-        let answer = handshake::accept(request.method(), request.version(), request.headers())
-            .map_err(No::Handshake)?;
+        let (method, version) = (request.method(), request.version());
+        let answer =
+            handshake::accept(method, version, request.headers(), None).map_err(No::Handshake)?;
         if !request.body().is_end_stream() {
             return Err(No::Body);
         }
@@ -264,7 +265,7 @@ impl Door {
             upgrade: hyper::upgrade::on(request),
             _permit: permit,
         };
-        Ok((answer, admitted))
+        Ok((answer.headers, admitted))
     }
 
     async fn hand_over<T: Transport>(&self, admitted: Admitted<'_>, remote: SocketAddr) -> Outcome {

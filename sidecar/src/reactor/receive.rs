@@ -75,6 +75,7 @@ impl<H: Handler> Reactor<H> {
             sessions,
             cx,
             buffer: Buffer(buffer),
+            inflater,
             ..
         } = self;
         let (mut at, end) = (HEADROOM_BYTES, HEADROOM_BYTES + bytes);
@@ -89,9 +90,10 @@ impl<H: Handler> Reactor<H> {
             }
             connection.holding = !batch.is_empty();
             let from = at;
-            let step = connection
-                .engine
-                .handle_input(&mut buffer[from..end], message_bytes);
+            let step =
+                connection
+                    .engine
+                    .handle_input(&mut buffer[from..end], message_bytes, inflater);
             at += step.consumed;
             match step.event {
                 None => {}

@@ -18,6 +18,7 @@ use super::receive::Buffer;
 use super::tls::Ciphertext;
 use super::wheel::Wheel;
 use super::{Closed, Context, Handler, Options, SessionId, Sessions, Socket};
+use crate::wire::deflate::Inflater;
 
 /// The token of the waker; a connection's token is its index.
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -34,6 +35,7 @@ pub(super) struct Reactor<H: Handler> {
     pub(super) sessions: Sessions<H::Session>,
     pub(super) cx: Context,
     pub(super) buffer: Buffer,
+    pub(super) inflater: Inflater,
     pub(super) ciphertext: Ciphertext,
     pub(super) poll: Poll,
     pub(super) inbox: Arc<Inbox<H::Accept, H::Command>>,
@@ -70,6 +72,7 @@ impl<H: Handler> Reactor<H> {
                 gone: Vec::new(),
             },
             buffer: Buffer::default(),
+            inflater: Inflater::default(),
             ciphertext: Ciphertext::default(),
             poll,
             inbox,

@@ -3,6 +3,7 @@
 use std::mem;
 use std::ops::Range;
 
+use super::deflate::{Agreed, Deflation, Inflater, deflated_bound};
 use super::header::{ClientHeader, Header, Opcode};
 use super::mask::unmask;
 use super::message::{Assembled, Partial};
@@ -28,6 +29,8 @@ pub struct Engine {
     close: Option<Vec<u8>>,
     /// Frames since the last [`Engine::take_overhead_frames`] that completed no message.
     overhead_frames: u32,
+    /// Where messages may be deflated. Apart, because most connections have none.
+    deflation: Option<Box<Deflation>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -52,7 +55,7 @@ struct Frame {
 /// What the input contained.
 #[derive(Debug)]
 pub enum Event {
-    /// A whole message that arrived in pieces.
+    /// A whole message that arrived in pieces, or deflated.
     Assembled(Assembled),
     /// The client's Close frame, with its code ([`super::NO_CODE`] when it gave none). Nothing
     /// follows.
@@ -79,6 +82,26 @@ pub struct Step {
 }
 
 impl Engine {
+    /// For a connection whose handshake has agreed on the extension, or not.
+    pub fn new(agreed: Option<Agreed>) -> Self {
+        Self {
+            deflation: agreed.map(|agreed| Box::new(Deflation::new(agreed))),
+            ..Self::default()
+        }
+    }
+
+    /// What deflates messages for this client, if that was agreed on.
+    pub fn deflation_mut(&mut self) -> Option<&mut Deflation> {
+        self.deflation.as_deref_mut()
+    }
+
+    /// Memory held of messages that later ones may refer to, in bytes.
+    pub fn history_bytes(&self) -> usize {
+        self.deflation
+            .as_ref()
+            .map_or(0, |deflation| deflation.history_bytes())
+    }
+
     /// Whether no Close frame has been sent or received.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
@@ -91,8 +114,13 @@ impl Engine {
     }
 
     /// Takes bytes from the client, up to the next event. To be called with the rest until all is
-    /// consumed. A message above `message_bytes` is a violation.
-    pub fn handle_input(&mut self, input: &mut [u8], message_bytes: usize) -> Step {
+    /// consumed. A message above `message_bytes`, deflated or not, is a violation.
+    pub fn handle_input(
+        &mut self,
+        input: &mut [u8],
+        message_bytes: usize,
+        inflater: &mut Inflater,
+    ) -> Step {
         let mut consumed = 0;
         while consumed < input.len() {
             if self.state == State::Closed {
@@ -111,6 +139,15 @@ impl Engine {
             };
             match taken {
                 Ok((bytes, None)) => consumed += bytes,
+                Ok((bytes, Some(Event::Assembled(message)))) if message.is_deflated() => {
+                    return match self.inflate(&message, message_bytes, inflater) {
+                        Ok(message) => Step {
+                            consumed: consumed + bytes,
+                            event: Some(Event::Assembled(message)),
+                        },
+                        Err(violation) => self.fail(violation, input.len()),
+                    };
+                }
                 Ok((bytes, Some(mut event))) => {
                     if let Event::Message { payload, .. } = &mut event {
                         *payload = payload.start + consumed..payload.end + consumed;
@@ -120,14 +157,7 @@ impl Engine {
                         event: Some(event),
                     };
                 }
-                Err(violation) => {
-                    self.fail(violation);
-                    let event = Some(Event::Failed(violation));
-                    return Step {
-                        consumed: input.len(),
-                        event,
-                    };
-                }
+                Err(violation) => return self.fail(violation, input.len()),
             }
         }
         Step {
@@ -180,7 +210,7 @@ impl Engine {
 
     /// At a frame's first byte.
     fn take_frame(&mut self, input: &mut [u8], message_bytes: usize) -> Taken {
-        let Some(header) = ClientHeader::parse(input)? else {
+        let Some(header) = ClientHeader::parse(input, self.deflation.is_some())? else {
             self.carry.extend_from_slice(input);
             return Ok((input.len(), None));
         };
@@ -219,15 +249,16 @@ impl Engine {
 
     /// Inside a header, or inside a control frame.
     fn take_carry(&mut self, input: &[u8], message_bytes: usize) -> Taken {
+        let may_deflate = self.deflation.is_some();
         let mut used = 0;
         let header = loop {
-            if let Some(header) = ClientHeader::parse(&self.carry)? {
+            if let Some(header) = ClientHeader::parse(&self.carry, may_deflate)? {
                 break header;
             }
             used += self.fill_carry(ClientHeader::needed_bytes(&self.carry), &input[used..]);
             if used == input.len() && self.carry.len() < ClientHeader::needed_bytes(&self.carry) {
                 // The last byte may be the one that a refusal needs.
-                ClientHeader::parse(&self.carry)?;
+                ClientHeader::parse(&self.carry, may_deflate)?;
                 return Ok((used, None));
             }
         };
@@ -282,8 +313,16 @@ impl Engine {
             }
             _ => {}
         }
-        let before = self.message.as_ref().map_or(0, Partial::payload_bytes);
-        if (before as u64).saturating_add(header.payload_bytes) > message_bytes as u64 {
+        let (before, is_deflated) = match &self.message {
+            Some(message) => (message.payload_bytes(), message.is_deflated()),
+            None => (0, header.deflated),
+        };
+        let bound = if is_deflated {
+            deflated_bound(message_bytes)
+        } else {
+            message_bytes
+        };
+        if (before as u64).saturating_add(header.payload_bytes) > bound as u64 {
             return Err(Violation::TooBig);
         }
         Ok(())
@@ -297,7 +336,7 @@ impl Engine {
             } else {
                 Kind::Binary
             };
-            self.message = Some(Partial::new(kind));
+            self.message = Some(Partial::new(kind, header.deflated));
         }
         self.frame = Some(Frame {
             fin: header.fin,
@@ -343,9 +382,28 @@ impl Engine {
         }
     }
 
-    fn fail(&mut self, violation: Violation) {
+    /// Inflates a message whose frames have all come.
+    fn inflate(
+        &mut self,
+        message: &Assembled,
+        message_bytes: usize,
+        inflater: &mut Inflater,
+    ) -> Result<Assembled, Violation> {
+        match &mut self.deflation {
+            Some(deflation) => deflation.inflate(message, message_bytes, inflater),
+            // Its header was refused.
+            None => Err(Violation::ReservedBits),
+        }
+    }
+
+    /// Ends with what the client did; the input is done with.
+    fn fail(&mut self, violation: Violation, input_bytes: usize) -> Step {
         self.close(violation.code(), &violation.to_string());
         self.shut();
+        Step {
+            consumed: input_bytes,
+            event: Some(Event::Failed(violation)),
+        }
     }
 
     fn shut(&mut self) {
@@ -359,11 +417,12 @@ impl Engine {
 /// Bytes taken, and what they completed.
 type Taken = Result<(usize, Option<Event>), Violation>;
 
-/// The kind of a message that is one frame.
+/// The kind of a message that is one frame, and is read where it lies.
 fn whole_message(header: &ClientHeader) -> Option<Kind> {
+    let is_whole = header.fin & !header.deflated;
     match header.opcode {
-        Opcode::Binary if header.fin => Some(Kind::Binary),
-        Opcode::Text if header.fin => Some(Kind::Text),
+        Opcode::Binary if is_whole => Some(Kind::Binary),
+        Opcode::Text if is_whole => Some(Kind::Text),
         _ => None,
     }
 }

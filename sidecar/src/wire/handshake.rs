@@ -5,9 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
     ALLOW, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode, Version};
+
+use super::deflate::{Agreed, Terms};
+use super::extensions;
 
 /// Section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -15,6 +18,9 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Why a request is not an opening handshake that this server can answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
+    /// Sec-WebSocket-Extensions does not follow its grammar, which must end the handshake (section 9.1).
+    #[error("Sec-WebSocket-Extensions is not a list of extensions")]
+    Extensions,
     /// Sec-WebSocket-Key is not 16 bytes in base64, or is there twice.
     #[error("Sec-WebSocket-Key must be given once, 16 bytes in base64")]
     Key,
@@ -39,7 +45,7 @@ impl Refusal {
     /// Status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Key | Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::Extensions | Self::Key | Self::NoHost => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoUpgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::OldHttp => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -58,7 +64,7 @@ impl Refusal {
                 headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            Self::Key | Self::NoHost | Self::OldHttp => {}
+            Self::Extensions | Self::Key | Self::NoHost | Self::OldHttp => {}
         }
         headers
     }
@@ -66,6 +72,7 @@ impl Refusal {
     /// Bounded label for metrics.
     pub fn reason(self) -> &'static str {
         match self {
+            Self::Extensions => "extensions",
             Self::Key => "key",
             Self::Method => "method",
             Self::NoHost => "host",
@@ -76,20 +83,33 @@ impl Refusal {
     }
 }
 
-/// The whole answer to a request: 101, or the refusal.
-pub fn respond<B>(request: &Request<B>) -> Response<()> {
-    let answer = accept(request.method(), request.version(), request.headers());
-    let (status, headers) = match answer {
-        Ok(headers) => (StatusCode::SWITCHING_PROTOCOLS, headers),
-        Err(refusal) => (refusal.status(), refusal.headers()),
+/// The answer to a request that opens a connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// The headers. The status is 101.
+    pub headers: HeaderMap,
+    /// What was agreed on of permessage-deflate.
+    pub deflate: Option<Agreed>,
+}
+
+/// The whole answer to a request: 101 with what was agreed on, or the refusal.
+pub fn respond<B>(request: &Request<B>, deflate: Option<Terms>) -> Response<Option<Agreed>> {
+    let (method, version, headers) = (request.method(), request.version(), request.headers());
+    let (status, headers, agreed) = match accept(method, version, headers, deflate) {
+        Ok(answer) => (
+            StatusCode::SWITCHING_PROTOCOLS,
+            answer.headers,
+            answer.deflate,
+        ),
+        Err(refusal) => (refusal.status(), refusal.headers(), None),
     };
-    let mut response = Response::new(());
+    let mut response = Response::new(agreed);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
-/// The headers of the answer, whose status is 101.
+/// The answer. Without `deflate` no extension is agreed on, and none looked at.
 ///
 /// # Errors
 /// A [`Refusal`] says what to answer instead.
@@ -97,7 +117,8 @@ pub fn accept(
     method: &Method,
     version: Version,
     headers: &HeaderMap,
-) -> Result<HeaderMap, Refusal> {
+    deflate: Option<Terms>,
+) -> Result<Answer, Refusal> {
     if method != Method::GET {
         return Err(Refusal::Method);
     }
@@ -119,11 +140,29 @@ pub fn accept(
     }
     let accept = HeaderValue::from_str(&accept_value(key.as_bytes()))
         .expect("base64 has only characters that a header value may have");
-    let mut answer = HeaderMap::with_capacity(3);
+    let deflate = match deflate {
+        Some(terms) => negotiate(headers, terms)?,
+        None => None,
+    };
+    let mut answer = HeaderMap::with_capacity(4);
     answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
     answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    Ok(answer)
+    if let Some(agreed) = &deflate {
+        let value = HeaderValue::from_str(&agreed.answer())
+            .expect("names and numbers have only characters that a header value may have");
+        answer.insert(SEC_WEBSOCKET_EXTENSIONS, value);
+    }
+    Ok(Answer {
+        headers: answer,
+        deflate,
+    })
+}
+
+/// What is agreed on of what a client offers (section 9.1).
+fn negotiate(headers: &HeaderMap, terms: Terms) -> Result<Option<Agreed>, Refusal> {
+    let offers = extensions::offers(headers).map_err(|_| Refusal::Extensions)?;
+    Ok(Agreed::first(&offers, terms))
 }
 
 /// Value of Sec-WebSocket-Accept for a key.
@@ -173,7 +212,8 @@ mod tests {
 
     #[test]
     fn answers_the_example_of_the_rfc() {
-        let answer = accept(&Method::GET, Version::HTTP_11, &request()).unwrap();
+        let answer = accept(&Method::GET, Version::HTTP_11, &request(), None).unwrap();
+        let answer = answer.headers;
         assert_eq!(answer[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(answer[UPGRADE], "websocket");
         assert_eq!(answer[CONNECTION], "upgrade");
@@ -184,7 +224,7 @@ mod tests {
         let mut headers = request();
         headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, UPGRADE"));
         headers.insert(UPGRADE, HeaderValue::from_static("h2c, WebSocket"));
-        assert!(accept(&Method::GET, Version::HTTP_11, &headers).is_ok());
+        assert!(accept(&Method::GET, Version::HTTP_11, &headers, None).is_ok());
     }
 
     #[test]
@@ -216,14 +256,14 @@ mod tests {
             if let Some(value) = value {
                 headers.insert(&name, HeaderValue::from_static(value));
             }
-            let refused = accept(&Method::GET, Version::HTTP_11, &headers).unwrap_err();
+            let refused = accept(&Method::GET, Version::HTTP_11, &headers, None).unwrap_err();
             assert_eq!(refused, refusal, "{name} {value:?}");
             assert_eq!(refused.status().as_u16(), status);
         }
-        let refused = accept(&Method::POST, Version::HTTP_11, &request()).unwrap_err();
+        let refused = accept(&Method::POST, Version::HTTP_11, &request(), None).unwrap_err();
         assert_eq!((refused, refused.status().as_u16()), (Refusal::Method, 405));
         assert_eq!(refused.headers()[ALLOW], "GET");
-        let refused = accept(&Method::GET, Version::HTTP_10, &request()).unwrap_err();
+        let refused = accept(&Method::GET, Version::HTTP_10, &request(), None).unwrap_err();
         assert_eq!(
             (refused, refused.status().as_u16()),
             (Refusal::OldHttp, 505)
@@ -235,8 +275,36 @@ mod tests {
             HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="),
         );
         assert_eq!(
-            accept(&Method::GET, Version::HTTP_11, &twice),
+            accept(&Method::GET, Version::HTTP_11, &twice, None),
             Err(Refusal::Key)
         );
+    }
+
+    #[test]
+    fn extensions_are_looked_at_where_there_is_one() {
+        let answer = |offers: &'static [&str], terms| {
+            let mut headers = request();
+            for offer in offers {
+                headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(offer));
+            }
+            accept(&Method::GET, Version::HTTP_11, &headers, terms)
+        };
+        let terms = Some(Terms {
+            context_takeover: true,
+        });
+        let offers = &["foo; bar", "permessage-deflate"];
+        let agreed = answer(offers, terms).unwrap();
+        assert_eq!(
+            agreed.headers[SEC_WEBSOCKET_EXTENSIONS],
+            "permessage-deflate"
+        );
+        assert!(agreed.deflate.is_some());
+        for (offers, terms) in [(&offers[..], None), (&[], terms), (&["foo"], terms)] {
+            let plain = answer(offers, terms).unwrap();
+            assert_eq!(plain.deflate, None);
+            assert!(!plain.headers.contains_key(SEC_WEBSOCKET_EXTENSIONS));
+        }
+        assert_eq!(answer(&["foo;"], terms), Err(Refusal::Extensions));
+        assert!(answer(&["foo;"], None).is_ok());
     }
 }

@@ -69,7 +69,17 @@ pub struct Header {
     length: u8,
 }
 
+/// The first of the reserved bits: the message is deflated (RFC 7692 section 6).
+const RSV1: u8 = 0x40;
+
 impl Header {
+    /// For a whole deflated message with this many bytes of payload.
+    pub fn deflated(kind: Kind, payload_bytes: usize) -> Self {
+        let mut header = Self::new(kind.into(), payload_bytes);
+        header.bytes[0] |= RSV1;
+        header
+    }
+
     /// For a whole message or a control frame with this many bytes of payload.
     pub fn new(opcode: Opcode, payload_bytes: usize) -> Self {
         let mut bytes = [0; MAX_HEADER_BYTES];
@@ -104,6 +114,8 @@ impl Header {
 pub(super) struct ClientHeader {
     /// Whether the message ends with this frame.
     pub(super) fin: bool,
+    /// Whether the message that begins here is deflated.
+    pub(super) deflated: bool,
     pub(super) opcode: Opcode,
     pub(super) mask: [u8; 4],
     pub(super) payload_bytes: u64,
@@ -116,13 +128,13 @@ impl ClientHeader {
     /// refused by the first bytes is refused before the others have come.
     ///
     /// A length in more bytes than it needs is taken: the sender is wrong (section 5.2), but nothing
-    /// is ambiguous.
-    pub(super) fn parse(input: &[u8]) -> Result<Option<Self>, Violation> {
+    /// is ambiguous. `may_deflate` is whether that has been negotiated.
+    pub(super) fn parse(input: &[u8], may_deflate: bool) -> Result<Option<Self>, Violation> {
         let Some(&first) = input.first() else {
             return Ok(None);
         };
         if first & 0x70 != 0 {
-            return Err(Violation::ReservedBits);
+            check_reserved(first, may_deflate)?;
         }
         let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::UnknownOpcode)?;
         let fin = first & 0x80 != 0;
@@ -158,6 +170,7 @@ impl ClientHeader {
         }
         Ok(Some(Self {
             fin,
+            deflated: first & RSV1 != 0,
             opcode,
             mask,
             payload_bytes,
@@ -173,6 +186,18 @@ impl ClientHeader {
             Some(127) => 14,
             Some(_) => 6,
         }
+    }
+}
+
+/// One reserved bit has a meaning, once negotiated, on the first frame of a message (RFC 7692 section 6).
+#[cold]
+fn check_reserved(first: u8, may_deflate: bool) -> Result<(), Violation> {
+    let opcode = Opcode::from_bits(first & 0x0f);
+    let is_first = matches!(opcode, Some(Opcode::Binary | Opcode::Text));
+    if may_deflate && is_first && first & 0x70 == RSV1 {
+        Ok(())
+    } else {
+        Err(Violation::ReservedBits)
     }
 }
 
@@ -215,17 +240,45 @@ mod tests {
             ),
         ];
         for (input, violation) in table {
-            assert_eq!(ClientHeader::parse(input), Err(violation), "{input:x?}");
+            assert_eq!(
+                ClientHeader::parse(input, false),
+                Err(violation),
+                "{input:x?}"
+            );
         }
+    }
+
+    #[test]
+    fn one_reserved_bit_has_a_meaning_where_a_message_begins() {
+        for first in [0xc1, 0xc2, 0x41, 0x42] {
+            let header = ClientHeader::parse(&[first, 0x80, 1, 2, 3, 4], true);
+            let header = header.unwrap().unwrap();
+            assert!(header.deflated, "{first:x}");
+            assert_eq!(header.fin, first & 0x80 != 0);
+        }
+        for first in [
+            0xc0, 0x40, 0xc8, 0xc9, 0xca, 0xc3, 0xcb, 0xe1, 0xd1, 0xa1, 0x91, 0xf2,
+        ] {
+            assert_eq!(
+                ClientHeader::parse(&[first], true),
+                Err(Violation::ReservedBits),
+                "{first:x}"
+            );
+        }
+        assert_eq!(Header::deflated(Kind::Text, 5).as_bytes(), [0xc1, 5]);
     }
 
     #[test]
     fn waits_for_the_whole_header() {
         let whole = [0x82, 0xfe, 0x01, 0x00, 1, 2, 3, 4];
         for length in 0..whole.len() {
-            assert_eq!(ClientHeader::parse(&whole[..length]), Ok(None), "{length}");
+            assert_eq!(
+                ClientHeader::parse(&whole[..length], false),
+                Ok(None),
+                "{length}"
+            );
         }
-        let header = ClientHeader::parse(&whole).unwrap().unwrap();
+        let header = ClientHeader::parse(&whole, false).unwrap().unwrap();
         assert_eq!((header.payload_bytes, header.header_bytes), (256, 8));
         assert_eq!(
             (header.fin, header.opcode, header.mask),

@@ -1,4 +1,4 @@
-//! A message that did not arrive in one piece.
+//! A message that did not arrive in one piece, or not as it is.
 
 use super::header::{Header, MAX_HEADER_BYTES};
 use super::{Kind, Violation, utf8};
@@ -11,18 +11,26 @@ const FIRST_BYTES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Partial {
     kind: Kind,
+    /// What is gathered is deflated: it says nothing yet.
+    deflated: bool,
     bytes: Vec<u8>,
     /// How far the text has been found valid, counted in `bytes`.
     valid: usize,
 }
 
 impl Partial {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind, deflated: bool) -> Self {
         Self {
             kind,
+            deflated,
             bytes: Vec::new(),
             valid: MAX_HEADER_BYTES,
         }
+    }
+
+    /// Whether its frames carry one deflated payload.
+    pub(super) fn is_deflated(&self) -> bool {
+        self.deflated
     }
 
     /// Payload so far, in bytes.
@@ -54,35 +62,65 @@ impl Partial {
             }
         }
         self.bytes.extend_from_slice(piece);
-        if self.kind == Kind::Text {
+        if self.kind == Kind::Text && !self.deflated {
             self.valid = utf8::advance(&self.bytes, self.valid)?;
         }
         Ok(())
     }
 
-    /// The message is whole.
+    /// The message is whole. One that is deflated has yet to be inflated.
     pub(super) fn finish(mut self) -> Result<Assembled, Violation> {
         if self.bytes.is_empty() {
             self.bytes.resize(MAX_HEADER_BYTES, 0);
         }
-        if self.kind == Kind::Text && self.valid != self.bytes.len() {
+        if self.kind == Kind::Text && !self.deflated && self.valid != self.bytes.len() {
             return Err(Violation::InvalidUtf8);
         }
         Ok(Assembled {
             kind: self.kind,
+            deflated: self.deflated,
             bytes: self.bytes,
         })
     }
 }
 
-/// A whole message that arrived in pieces, in memory of its own.
+/// A whole message that arrived in pieces, or deflated, in memory of its own.
 #[derive(Debug)]
 pub struct Assembled {
     kind: Kind,
+    /// Only inside of the engine.
+    deflated: bool,
     bytes: Vec<u8>,
 }
 
 impl Assembled {
+    /// From a payload behind room for a server's header.
+    pub(super) fn inflated(kind: Kind, bytes: Vec<u8>) -> Result<Self, Violation> {
+        if kind == Kind::Text && !utf8::is_valid(&bytes[MAX_HEADER_BYTES..]) {
+            return Err(Violation::InvalidUtf8);
+        }
+        Ok(Self {
+            kind,
+            deflated: false,
+            bytes,
+        })
+    }
+
+    /// What has yet to be inflated.
+    #[cfg(test)]
+    pub(super) fn of_deflated(kind: Kind, payload: &[u8]) -> Self {
+        Self {
+            kind,
+            deflated: true,
+            bytes: [&[0; MAX_HEADER_BYTES], payload].concat(),
+        }
+    }
+
+    /// Whether the payload has yet to be inflated.
+    pub(super) fn is_deflated(&self) -> bool {
+        self.deflated
+    }
+
     /// Text or binary.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -113,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_promised_length_takes_no_memory_ahead() {
-        let mut partial = Partial::new(Kind::Binary);
+        let mut partial = Partial::new(Kind::Binary, false);
         partial.append(&[1], 1 << 40).unwrap();
         assert!(partial.held_bytes() <= FIRST_BYTES);
         for _ in 0..10_000 {
@@ -124,7 +162,7 @@ mod tests {
 
     #[test]
     fn goes_back_as_a_frame_without_a_copy() {
-        let mut partial = Partial::new(Kind::Text);
+        let mut partial = Partial::new(Kind::Text, false);
         partial.append(b"hel", 2).unwrap();
         partial.append(b"lo", 0).unwrap();
         let message = partial.finish().unwrap();

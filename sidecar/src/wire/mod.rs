@@ -4,11 +4,13 @@
 //! sockets, clocks, sessions or what a message means.
 //!
 //! [`handshake`] is one pure function. [`Engine`] holds one connection after the upgrade. Frames to a
-//! client are never masked (section 5.1), so writing one is [`Header`] and the payload. No extension
-//! is negotiated.
+//! client are never masked (section 5.1), so writing one is [`Header`] and the payload. The one extension
+//! is [`deflate`].
 
 mod close;
+pub mod deflate;
 mod engine;
+mod extensions;
 pub mod handshake;
 mod header;
 mod mask;

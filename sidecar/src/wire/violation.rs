@@ -15,6 +15,12 @@ pub enum Violation {
     /// Section 5.5.
     #[error("control frame in fragments")]
     FragmentedControl,
+    /// Section 7.4.1, code 1009: it is small, and what it inflates to is not.
+    #[error("message too big when inflated")]
+    InflatedTooBig,
+    /// RFC 7692 section 7.2.2.
+    #[error("payload that cannot be inflated")]
+    InvalidDeflate,
     /// Section 8.1.
     #[error("text that is not UTF-8")]
     InvalidUtf8,
@@ -24,7 +30,8 @@ pub enum Violation {
     /// Section 5.4.
     #[error("new message inside a fragmented one")]
     MessageInsideMessage,
-    /// Section 5.2: no extension has been negotiated that gives them a meaning.
+    /// Section 5.2: no extension has been negotiated that gives them a meaning, or it gives them none there
+    /// (RFC 7692 section 6).
     #[error("reserved bits")]
     ReservedBits,
     /// Section 7.4.1, code 1009.
@@ -45,8 +52,8 @@ impl Violation {
     /// The close code that tells the client.
     pub fn code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 => 1007,
-            Self::TooBig => 1009,
+            Self::InvalidDeflate | Self::InvalidUtf8 => 1007,
+            Self::InflatedTooBig | Self::TooBig => 1009,
             _ => 1002,
         }
     }

@@ -126,7 +126,7 @@ fn shake_hands(mut stream: TcpStream) -> Arrival {
     for line in parsed.headers.iter() {
         request = request.header(line.name, line.value);
     }
-    let response = handshake::respond(&request.body(()).unwrap());
+    let response = handshake::respond(&request.body(()).unwrap(), None);
     let mut answer = format!("HTTP/1.1 {}\r\n", response.status());
     for (name, value) in response.headers() {
         answer += &format!("{name}: {}\r\n", value.to_str().unwrap());

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::NO_CODE;
 
+mod deflate;
+
 const LIMIT: usize = 100_000;
 
 /// What an engine said, in a form that does not depend on how the input was split.
@@ -16,12 +18,22 @@ enum Seen {
 
 /// Feeds the input in pieces of these sizes, the last piece being the rest.
 fn run(engine: &mut Engine, input: &[u8], sizes: &[usize]) -> Vec<Seen> {
+    run_sharing(engine, &mut Inflater::default(), input, sizes)
+}
+
+/// The same with an inflater that others use, too.
+fn run_sharing(
+    engine: &mut Engine,
+    inflater: &mut Inflater,
+    input: &[u8],
+    sizes: &[usize],
+) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut rest = input;
     for size in sizes.iter().copied().chain([input.len()]) {
         let (piece, after) = rest.split_at(size.min(rest.len()));
         rest = after;
-        feed(engine, piece, &mut seen);
+        feed(engine, inflater, piece, &mut seen);
     }
     let mut out = Vec::new();
     if engine.poll_transmit(&mut out) {
@@ -30,11 +42,11 @@ fn run(engine: &mut Engine, input: &[u8], sizes: &[usize]) -> Vec<Seen> {
     seen
 }
 
-fn feed(engine: &mut Engine, piece: &[u8], seen: &mut Vec<Seen>) {
+fn feed(engine: &mut Engine, inflater: &mut Inflater, piece: &[u8], seen: &mut Vec<Seen>) {
     let mut piece = piece.to_vec();
     let mut at = 0;
     while at < piece.len() {
-        let step = engine.handle_input(&mut piece[at..], LIMIT);
+        let step = engine.handle_input(&mut piece[at..], LIMIT, inflater);
         assert!(step.event.is_some() || at + step.consumed == piece.len());
         match step.event {
             None => {}
