@@ -1,5 +1,6 @@
-//! An echo server on `wire` and `reactor` alone. Arguments: address, number of reactors, and for TLS a
-//! certificate chain and its key, files in PEM.
+//! An echo server on `wire` and `reactor` alone. Arguments: address, number of reactors, `deflate` or
+//! `takeover` to agree on permessage-deflate without or with context takeover, and for TLS a certificate
+//! chain and its key, files in PEM.
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::{env, sync::Arc, thread, time::Duration};
@@ -9,7 +10,8 @@ use http::{Request, Version};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::{ServerConfig, ServerConnection};
 use wse_sidecar::reactor::{self, Closed, Context, Handle, Handler, Message, Options, Reply};
-use wse_sidecar::reactor::{SessionId, Sessions, Socket};
+use wse_sidecar::reactor::{Compression, SessionId, Sessions, Socket};
+use wse_sidecar::wire::deflate::{Agreed, Terms};
 use wse_sidecar::wire::handshake;
 
 struct Echo;
@@ -39,28 +41,37 @@ fn tls(chain: &str, key: &str) -> Outcome<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
-fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, reactor: &Handle<Echo>) -> Outcome<()> {
+fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    terms: Option<Terms>,
+    reactor: &Handle<Echo>,
+) -> Outcome<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut tls = tls.map(ServerConnection::new).transpose()?;
-    let read_ahead = match &mut tls {
-        None => shake_hands(&stream)?,
-        Some(tls) => shake_hands(rustls::Stream::new(tls, &mut &stream))?,
+    let upgraded = match &mut tls {
+        None => shake_hands(&stream, terms)?,
+        Some(tls) => shake_hands(rustls::Stream::new(tls, &mut &stream), terms)?,
     };
-    if let Some(read_ahead) = read_ahead {
+    if let Some((read_ahead, deflate)) = upgraded {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let socket = Socket {
             stream,
             tls: tls.map(Box::new),
             read_ahead,
+            deflate,
         };
         reactor.accept(socket, ());
     }
     Ok(())
 }
 
-/// Answers the request; gives what came behind it if it asked for a WebSocket.
-fn shake_hands(stream: impl Read + Write) -> Outcome<Option<Bytes>> {
+/// Answers the request; gives what came behind it, and what was agreed on, if it asked for a WebSocket.
+fn shake_hands(
+    stream: impl Read + Write,
+    terms: Option<Terms>,
+) -> Outcome<Option<(Bytes, Option<Agreed>)>> {
     let mut reader = BufReader::new(stream.take(65_536));
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -79,30 +90,45 @@ fn shake_hands(stream: impl Read + Write) -> Outcome<Option<Bytes>> {
     for line in parsed.headers {
         request = request.header(line.name, line.value);
     }
-    let response = handshake::respond(&request.body(())?, None);
+    let response = handshake::respond(&request.body(())?, terms);
     let mut stream = reader.into_inner().into_inner();
     write!(stream, "HTTP/1.1 {}\r\n", response.status())?;
     for (name, value) in response.headers() {
         write!(stream, "{name}: {}\r\n", value.to_str()?)?;
     }
     stream.write_all(b"\r\n")?;
-    Ok((response.status() == 101).then_some(read_ahead))
+    let is_open = response.status() == 101;
+    Ok(is_open.then(|| (read_ahead, response.into_body())))
 }
 
 fn main() -> Outcome<()> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
     let count = env::args().nth(2).map_or(Ok(1), |count| count.parse())?;
-    let tls = match (env::args().nth(3), env::args().nth(4)) {
+    let mut rest = env::args().skip(3).peekable();
+    let mode = rest.next_if(|word| word == "deflate" || word == "takeover");
+    let terms = mode.map(|mode| Terms {
+        context_takeover: mode == "takeover",
+    });
+    let tls = match (rest.next(), rest.next()) {
         (Some(chain), Some(key)) => Some(tls(&chain, &key)?),
         _ => None,
+    };
+    let options = Options {
+        compression: Compression {
+            min_bytes: 0,
+            ..Compression::default()
+        },
+        ..Options::default()
     };
     #[expect(clippy::disallowed_methods, reason = "few clients come at once")]
     let listener = TcpListener::bind(address)?;
     println!("{}", listener.local_addr()?);
-    let handles = (0..count).map(|_| Ok(reactor::spawn(Options::default(), || Echo)?.0));
+    let handles = (0..count).map(|_| Ok(reactor::spawn(options.clone(), || Echo)?.0));
     for reactor in handles.collect::<Outcome<Vec<_>>>()?.iter().cycle() {
         let (stream, tls, reactor) = (listener.accept()?.0, tls.clone(), reactor.clone());
-        thread::spawn(move || serve(stream, tls, &reactor).map_err(|error| eprintln!("{error}")));
+        thread::spawn(move || {
+            serve(stream, tls, terms, &reactor).map_err(|error| eprintln!("{error}"))
+        });
     }
     Ok(())
 }

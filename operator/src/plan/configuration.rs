@@ -37,6 +37,7 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
             ..config::Listen::default()
         },
         auth: auth(subject, &spec.auth),
+        compression: config::Compression::default(),
         topics: spec.topics.clone(),
         backplane: backplane(subject, &spec.backplane),
         api: config::Api {

@@ -7,6 +7,7 @@
 
 mod auth;
 mod backplane;
+mod compression;
 mod limits;
 mod listen;
 mod topics;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::auth::{Algorithm, Auth, AuthMode, Jwks, Key, Origins};
 pub use self::backplane::{Backplane, RedisBackplane};
+pub use self::compression::{Compression, Switch};
 pub use self::limits::Limits;
 pub use self::listen::{Admin, Api, Drain, Listen, Tls};
 pub use self::topics::{Durability, History, SlowConsumer, TopicPolicy, WhenAway};
@@ -44,6 +46,8 @@ pub struct Config {
     pub auth: Auth,
     /// What one client, and all of them, may cost. Reloads.
     pub limits: Limits,
+    /// Whether messages are compressed. Reloads, for clients that connect from then on.
+    pub compression: Compression,
     /// Policies by topic pattern; the first match wins. Reloads.
     pub topics: Vec<TopicPolicy>,
     /// What the pods of the fleet share.

@@ -33,6 +33,7 @@ use super::transport::Transport;
 use super::{Arrival, Policy, Reception};
 use crate::auth::{Denied, Identity, Refusal};
 use crate::reactor::Socket;
+use crate::wire::deflate::Agreed;
 use crate::wire::handshake;
 
 /// Largest request head. The Python client sends its token twice, and a token has up to 8 KiB.
@@ -67,6 +68,7 @@ struct Admitted<'a> {
     upgrade: OnUpgrade,
     identity: Result<Identity, Refusal>,
     query: String,
+    deflate: Option<Agreed>,
     _permit: Permit<'a>,
 }
 
@@ -235,8 +237,8 @@ impl Door {
     ) -> Result<(HeaderMap, Admitted<'_>), No> {
         let policy = self.policy.load_full();
         let (method, version) = (request.method(), request.version());
-        let answer =
-            handshake::accept(method, version, request.headers(), None).map_err(No::Handshake)?;
+        let answer = handshake::accept(method, version, request.headers(), policy.deflate)
+            .map_err(No::Handshake)?;
         if !request.body().is_end_stream() {
             return Err(No::Body);
         }
@@ -263,6 +265,7 @@ impl Door {
             identity,
             query: request.uri().query().unwrap_or_default().to_owned(),
             upgrade: hyper::upgrade::on(request),
+            deflate: answer.deflate,
             _permit: permit,
         };
         Ok((answer.headers, admitted))
@@ -282,6 +285,7 @@ impl Door {
         self.reception.receive(Arrival {
             socket: Socket {
                 read_ahead: parts.read_buf,
+                deflate: admitted.deflate,
                 ..socket
             },
             remote,

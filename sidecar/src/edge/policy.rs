@@ -7,7 +7,8 @@ use super::admission::capacity;
 use super::certificate::Certificate;
 use super::origin::{AllowedOrigins, BadOrigin};
 use crate::auth::Verifier;
-use crate::config::{Limits, Origins};
+use crate::config::{Compression, Limits, Origins, Switch};
+use crate::wire::deflate::Terms;
 
 /// Whom the edge lets in, how many, and as whom it presents itself.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Policy {
     pub(super) timeout: Duration,
     pub(super) origins: AllowedOrigins,
     pub(super) verifier: Arc<Verifier>,
+    /// On what terms messages may be deflated, if at all.
+    pub(super) deflate: Option<Terms>,
     /// None: clients speak plain HTTP.
     pub(super) certificate: Option<Certificate>,
 }
@@ -45,7 +48,19 @@ impl Policy {
             timeout: Duration::from_millis(limits.handshake_timeout_millis),
             origins: AllowedOrigins::new(origins)?,
             verifier,
+            deflate: None,
             certificate,
         })
+    }
+
+    /// Lets clients agree on compression, as configured. Without this none can.
+    pub fn compressing(self, compression: &Compression) -> Self {
+        let terms = Terms {
+            context_takeover: compression.context_takeover == Switch::On,
+        };
+        Self {
+            deflate: (compression.mode == Switch::On).then_some(terms),
+            ..self
+        }
     }
 }

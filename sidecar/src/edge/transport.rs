@@ -10,7 +10,8 @@ use crate::reactor::Socket;
 
 /// A connection that can be handed to a reactor.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Takes it out of the runtime's hands. Bytes that were read ahead from it are the caller's to add.
+    /// Takes it out of the runtime's hands. Bytes that were read ahead from it, and what
+    /// was agreed on, are the caller's to add.
     fn into_socket(self) -> io::Result<Socket>;
 }
 
@@ -20,6 +21,7 @@ impl Transport for TcpStream {
             stream: self.into_std()?,
             tls: None,
             read_ahead: Default::default(),
+            deflate: None,
         })
     }
 }

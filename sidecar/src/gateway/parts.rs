@@ -50,7 +50,8 @@ impl Parts {
         };
         let origins = &config.auth.allowed_origins;
         let policy = edge::Policy::new(&config.limits, origins, verifier.clone(), certificate)
-            .map_err(one)?;
+            .map_err(one)?
+            .compressing(&config.compression);
         Ok(Self {
             verifier,
             policy,

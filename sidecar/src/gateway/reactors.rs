@@ -39,6 +39,10 @@ pub(super) struct Figures {
     scraping: Mutex<()>,
     sum: Sum,
     bytes: IntCounterVec,
+    compressed_sessions: IntCounter,
+    compression_bytes: IntCounterVec,
+    history_bytes: IntGauge,
+    inflated_oversize: IntCounter,
     messages_out: IntCounter,
     partial_bytes: IntGauge,
     queued_bytes: IntGauge,
@@ -57,6 +61,26 @@ impl Figures {
                 ),
                 &["direction"],
             )?,
+            compressed_sessions: IntCounter::new(
+                "wse_compressed_sessions_total",
+                "Sessions that agreed on compression.",
+            )?,
+            compression_bytes: IntCounterVec::new(
+                Opts::new(
+                    "wse_compression_bytes_total",
+                    "Compressed messages from clients (in) and to each of their receivers (out), in bytes \
+                     as they went (compressed) and as they would have gone (plain).",
+                ),
+                &["direction", "form"],
+            )?,
+            history_bytes: IntGauge::new(
+                "wse_compression_history_bytes",
+                "Bytes of earlier messages kept for clients whose next ones may refer to them.",
+            )?,
+            inflated_oversize: IntCounter::new(
+                "wse_inflated_oversize_total",
+                "Compressed messages from clients refused with 1009 because they would have become too big.",
+            )?,
             messages_out: IntCounter::new(
                 "wse_outbound_messages_total",
                 "Messages queued or written for clients.",
@@ -73,9 +97,13 @@ impl Figures {
         })
     }
 
-    fn parts(&self) -> [&dyn Collector; 5] {
+    fn parts(&self) -> [&dyn Collector; 9] {
         [
             &self.bytes,
+            &self.compressed_sessions,
+            &self.compression_bytes,
+            &self.history_bytes,
+            &self.inflated_oversize,
             &self.messages_out,
             &self.partial_bytes,
             &self.queued_bytes,
@@ -94,8 +122,19 @@ impl Collector for Figures {
         let now = (self.sum)();
         raise(&self.bytes.with_label_values(&["in"]), now.bytes_in);
         raise(&self.bytes.with_label_values(&["out"]), now.bytes_out);
+        raise(&self.compressed_sessions, now.sessions_deflated);
+        for (labels, total) in [
+            (["in", "compressed"], now.inflated_bytes),
+            (["in", "plain"], now.inflated_plain_bytes),
+            (["out", "compressed"], now.deflated_bytes),
+            (["out", "plain"], now.deflated_plain_bytes),
+        ] {
+            raise(&self.compression_bytes.with_label_values(&labels), total);
+        }
+        raise(&self.inflated_oversize, now.inflated_oversize);
         raise(&self.messages_out, now.messages_out);
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.history_bytes.set(gauge(now.history_bytes));
         self.partial_bytes.set(gauge(now.partial_bytes));
         self.queued_bytes.set(gauge(now.queued_bytes));
         let open = now.sessions_opened.saturating_sub(now.sessions_closed);

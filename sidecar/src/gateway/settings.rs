@@ -156,6 +156,10 @@ fn problems(config: &Config) -> Vec<String> {
             problems.push(format!("{setting} must not be 0"));
         }
     }
+    let level = config.compression.level;
+    if !(1..=9).contains(&level) {
+        problems.push(format!("compression.level ({level}) must be from 1 to 9"));
+    }
     if let Backplane::Redis(redis) = &config.backplane {
         if redis.partitions == 0 {
             problems.push("backplane.Redis.partitions must not be 0".into());
@@ -240,6 +244,8 @@ mod tests {
                 }),
             ),
             ("api.maxBodyBytes", with(|c| c.api.max_body_bytes = 0)),
+            ("compression.level", with(|c| c.compression.level = 0)),
+            ("compression.level", with(|c| c.compression.level = 10)),
             (
                 "backplane.Redis",
                 with(|c| {

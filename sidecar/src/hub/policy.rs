@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, Durability, History, Limits, SlowConsumer, TopicPolicy, WhenAway};
+use crate::config::{
+    Compression, Config, Durability, History, Limits, SlowConsumer, TopicPolicy, WhenAway,
+};
 use crate::topic::{Pattern, Topic};
 
 /// What the hub and the protocol read of a configuration. One value is shared by all reactors and
@@ -11,6 +13,8 @@ use crate::topic::{Pattern, Topic};
 pub struct Settings {
     /// What one client may cost.
     pub limits: Limits,
+    /// How messages to clients are compressed.
+    pub compression: Compression,
     /// What holds for which topic.
     pub policies: Policies,
     /// How long a call that asks the whole fleet waits for the slowest pod.
@@ -25,6 +29,7 @@ impl Settings {
     pub fn new(config: &Config) -> Result<Self, String> {
         Ok(Self {
             limits: config.limits.clone(),
+            compression: config.compression.clone(),
             policies: Policies::new(&config.topics)?,
             fleet_timeout: Duration::from_millis(config.api.fleet_timeout_millis),
         })

@@ -7,10 +7,9 @@ use std::thread::JoinHandle;
 use super::dialect::{Dialect, Guest};
 use super::metrics::Metrics;
 use crate::backplane::BoxFuture;
-use crate::config::Limits;
 use crate::edge::{Arrival, Reception};
-use crate::hub::{self, Command, Hub, Inbox, NotTaken, Router, Shown};
-use crate::reactor::{self, Handle, Options};
+use crate::hub::{self, Command, Hub, Inbox, NotTaken, Router, Settings, Shown};
+use crate::reactor::{self, Compression, Handle, Options};
 
 /// The reactors of this pod. Arriving clients go to the one with fewest sessions.
 pub struct Gateway {
@@ -50,7 +49,7 @@ pub fn start(
                 Dialect::new(node, hub, settings, metrics)
             }
         };
-        let (handle, thread) = reactor::spawn(options(number, &settings.limits), make)?;
+        let (handle, thread) = reactor::spawn(options(number, &settings), make)?;
         attached.push(hub::Reactor {
             inbox: Box::new(Door(handle.clone())),
             shown,
@@ -68,9 +67,9 @@ pub fn start(
 
 impl Gateway {
     /// Takes new settings to the reactors. No session notices but by the limits themselves.
-    pub fn reload(&self, settings: Arc<hub::Settings>) {
+    pub fn reload(&self, settings: Arc<Settings>) {
         for (number, reactor) in self.reactors.iter().enumerate() {
-            reactor.resize(options(number, &settings.limits));
+            reactor.resize(options(number, &settings));
         }
         self.router.reload(settings);
     }
@@ -114,13 +113,18 @@ impl Reception for Gateway {
     }
 }
 
-fn options(number: usize, limits: &Limits) -> Options {
+fn options(number: usize, settings: &Settings) -> Options {
+    let limits = &settings.limits;
     Options {
         name: format!("reactor-{number}"),
         message_bytes: limits.message_bytes as usize,
         partial_bytes: usize::try_from(limits.partial_bytes).unwrap_or(usize::MAX),
         outbound_bytes: limits.outbound_bytes as usize,
         inbox_bytes: usize::try_from(limits.inbox_bytes).unwrap_or(usize::MAX),
+        compression: Compression {
+            level: settings.compression.level,
+            min_bytes: settings.compression.min_bytes as usize,
+        },
     }
 }
 

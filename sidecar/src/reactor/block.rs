@@ -1,5 +1,6 @@
 //! Frames that many sessions receive, framed once.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -13,6 +14,8 @@ pub struct Block {
     bytes: Vec<u8>,
     /// Where each frame ends.
     ends: Vec<u32>,
+    /// The same frames for receivers that inflate, made for the first of them. None where none got smaller.
+    pub(super) deflated: OnceCell<Option<Rc<Self>>>,
 }
 
 /// Part of a block: whole frames `first..end`. Late joiners take a suffix.
@@ -74,6 +77,15 @@ impl Span {
         &self.block.bytes[self.block.range(self.first, self.end)]
     }
 
+    /// The messages in the frames. To be asked of plain ones only.
+    pub(super) fn messages(&self) -> impl Iterator<Item = (Kind, &[u8])> {
+        let end = self.end.min(self.block.frames());
+        (self.first..end).map(|frame| {
+            let frame = &self.block.bytes[self.block.range(frame, frame + 1)];
+            Header::split(frame)
+        })
+    }
+
     /// The shortest span from the same first frame that contains this many bytes.
     pub(super) fn covering(&self, bytes: usize) -> Self {
         let mut end = self.first;
@@ -91,7 +103,15 @@ impl Span {
 impl BlockBuilder {
     /// Frames one unmasked, unfragmented message and appends it.
     pub fn push(&mut self, kind: Kind, payload: &[u8]) {
-        let header = Header::new(kind.into(), payload.len());
+        self.push_frame(&Header::new(kind.into(), payload.len()), payload);
+    }
+
+    /// The same for a payload that is deflated.
+    pub(super) fn push_deflated(&mut self, kind: Kind, payload: &[u8]) {
+        self.push_frame(&Header::deflated(kind, payload.len()), payload);
+    }
+
+    fn push_frame(&mut self, header: &Header, payload: &[u8]) {
         self.bytes.extend_from_slice(header.as_bytes());
         self.bytes.extend_from_slice(payload);
         let end = u32::try_from(self.bytes.len())
@@ -118,7 +138,11 @@ impl BlockBuilder {
     pub fn finish(&mut self) -> Rc<Block> {
         let bytes = std::mem::take(&mut self.bytes);
         let ends = std::mem::take(&mut self.ends);
-        Rc::new(Block { bytes, ends })
+        Rc::new(Block {
+            bytes,
+            ends,
+            deflated: OnceCell::new(),
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use super::SessionId;
 use super::queue::{MAX_SLICES, Queue};
 use super::tls::{Ciphertext, End, Tls, Written};
 use crate::wire::Engine;
+use crate::wire::deflate::Agreed;
 
 /// Input thrown away after the end of a session, before the connection is simply dropped.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
@@ -87,6 +88,7 @@ impl Connection {
         id: SessionId,
         stream: TcpStream,
         tls: Option<Box<ServerConnection>>,
+        deflate: Option<Agreed>,
         now: Instant,
     ) -> Self {
         let mut tls = tls.map(Tls::new);
@@ -95,7 +97,7 @@ impl Connection {
         Self {
             id,
             stream,
-            engine: Engine::default(),
+            engine: Engine::new(deflate),
             queue,
             phase: Phase::Open,
             last_message: now,

@@ -9,12 +9,14 @@ use super::connection::{Connection, Phase};
 use super::counters::Counters;
 use super::wheel::Wheel;
 use super::{Closed, Kind, Options, SLOW_CONSUMER, SessionId, Span};
+use crate::wire::deflate::Deflater;
 
 /// The reactor, as a handler sees it.
 #[derive(Debug)]
 pub struct Context {
     pub(super) connections: Slab<Connection>,
     pub(super) options: Options,
+    pub(super) deflater: Deflater,
     pub(super) counters: Counters,
     /// When this turn began.
     pub(super) now: Instant,
@@ -79,10 +81,14 @@ impl Context {
             self.close_overflowing(id, SLOW_CONSUMER);
             return Pushed::Closed;
         }
+        let deflated = self.deflated_frame(id, kind, payload);
         let Some(connection) = self.open(id) else {
             return Pushed::Gone;
         };
-        connection.queue.append_frame(kind.into(), payload);
+        match deflated {
+            Some(frame) => connection.queue.append(&[&frame]),
+            None => connection.queue.append_frame(kind.into(), payload),
+        }
         self.counters.messages_out += 1;
         self.mark_dirty(id);
         Pushed::Queued
@@ -90,9 +96,21 @@ impl Context {
 
     /// Queues shared frames for one session.
     pub fn push(&mut self, id: SessionId, span: &Span, overflow: Overflow) -> Pushed {
-        if self.open(id).is_none() {
+        let Some(connection) = self.open(id) else {
             return Pushed::Gone;
+        };
+        if connection.engine.deflation_mut().is_none() {
+            return self.push_as_it_is(id, span, overflow);
         }
+        let deflated = self.deflated_span(id, span, overflow);
+        let pushed = self.push_as_it_is(id, &deflated, overflow);
+        if matches!(pushed, Pushed::Queued | Pushed::Replaced(_)) {
+            self.count_deflated(span, &deflated);
+        }
+        pushed
+    }
+
+    fn push_as_it_is(&mut self, id: SessionId, span: &Span, overflow: Overflow) -> Pushed {
         self.make_room(id, span.as_bytes().len());
         let bound = self.options.outbound_bytes;
         let Some(connection) = self.open(id) else {

@@ -8,7 +8,7 @@ use super::Closed;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A reactor's figures at the end of a turn. All but the two gauges at the end only grow.
+        /// A reactor's figures at the end of a turn. All but the three gauges at the end only grow.
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
@@ -69,6 +69,22 @@ counters! {
     closed_by_client,
     /// Sessions whose connection broke, ended without a Close frame, or was aborted.
     closed_lost,
+    /// Sessions that agreed on compression.
+    sessions_deflated,
+    /// Payload of deflated messages from clients, as it came.
+    inflated_bytes,
+    /// The same payload, inflated.
+    inflated_plain_bytes,
+    /// Messages refused because they would have inflated past the limit; their sessions are closed with
+    /// 1009.
+    inflated_oversize,
+    /// Messages that went to clients deflated, with those that were pushed together with them, once for
+    /// each receiver.
+    deflated_bytes,
+    /// The same, as they would have gone.
+    deflated_plain_bytes,
+    /// Gauge: bytes of earlier messages kept for sessions whose next ones may refer to them.
+    history_bytes,
     /// Gauge: bytes held for frames and messages that are not complete.
     partial_bytes,
     /// Gauge: bytes queued for sessions and not yet taken by the kernel.

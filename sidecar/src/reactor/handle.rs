@@ -9,7 +9,7 @@ use mio::{Poll, Waker};
 use super::counters::Counters;
 use super::inbox::Inbox;
 use super::turn::{Reactor, WAKE};
-use super::{Handler, Socket};
+use super::{Compression, Handler, Socket};
 
 /// Sizes of one reactor.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Options {
     pub outbound_bytes: usize,
     /// Bound of the commands that wait, in the bytes that their senders named.
     pub inbox_bytes: usize,
+    /// How messages are deflated for the clients that agreed to it.
+    pub compression: Compression,
 }
 
 impl Default for Options {
@@ -39,6 +41,7 @@ impl Default for Options {
             partial_bytes: 64 * MIB,
             outbound_bytes: MIB,
             inbox_bytes: 64 * MIB,
+            compression: Compression::default(),
         }
     }
 }

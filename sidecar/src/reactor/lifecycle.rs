@@ -207,7 +207,9 @@ impl Context {
         if self.connection(id).is_none() {
             return false;
         }
+        self.count_history(id);
         let connection = self.connections.remove(id.index as usize);
+        self.counters.history_bytes -= connection.engine.history_bytes() as u64;
         self.counters.partial_bytes -= connection.counted_partial as u64;
         self.counters.queued_bytes -= connection.counted_queued as u64;
         true

@@ -17,6 +17,7 @@ mod block;
 mod connection;
 mod context;
 mod counters;
+mod deflate;
 mod handle;
 mod inbox;
 mod lifecycle;
@@ -33,9 +34,11 @@ mod wheel;
 pub use self::block::{Block, BlockBuilder, Span};
 pub use self::context::{Context, Overflow, Pushed};
 pub use self::counters::Counters;
+pub use self::deflate::Compression;
 pub use self::handle::{Handle, NotTaken, Options, spawn};
 pub use self::sessions::Sessions;
 pub use crate::wire::Kind;
+use crate::wire::deflate::Agreed;
 
 /// Close code of a session whose client does not read what is sent to it (wse-protocol 1.11, DESIGN
 /// 3.6).
@@ -57,6 +60,8 @@ pub struct Socket {
     pub tls: Option<Box<ServerConnection>>,
     /// Bytes that arrived with the handshake and belong to the WebSocket, decrypted.
     pub read_ahead: Bytes,
+    /// What the handshake agreed on of permessage-deflate.
+    pub deflate: Option<Agreed>,
 }
 
 /// A whole message, unmasked where it lies.

@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::connection::{Input, Phase};
 use super::turn::Reactor;
 use super::{Closed, Context, Handler, Message, Reply, SessionId, Sessions};
-use crate::wire::{Assembled, Event, Kind};
+use crate::wire::{Assembled, Event, Header, Kind};
 
 /// Size of the receive buffer: a larger one falls out of the caches.
 pub(super) const RECEIVE_BYTES: usize = 64 * 1024;
@@ -110,6 +110,7 @@ impl<H: Handler> Reactor<H> {
                     }
                 }
                 Some(Event::Assembled(mut assembled)) => {
+                    cx.count_history(id);
                     let kind = assembled.kind();
                     let message = Message {
                         kind,
@@ -187,12 +188,22 @@ fn reply_from_buffer(
     let Some(connection) = cx.connection_mut(id) else {
         return;
     };
-    if connection.queue.is_empty() {
-        batch.add_in_place(buffer, kind, payload);
+    if connection.engine.deflation_mut().is_none() {
+        if connection.queue.is_empty() {
+            batch.add_in_place(buffer, kind, payload);
+            return;
+        }
+        connection.queue.append_frame(kind.into(), &buffer[payload]);
+        cx.mark_dirty(id);
         return;
     }
-    connection.queue.append_frame(kind.into(), &buffer[payload]);
-    cx.mark_dirty(id);
+    let unread = payload.end;
+    let payload = &buffer[payload];
+    let frame = cx.deflated_frame(id, kind, payload).unwrap_or_else(|| {
+        let header = Header::new(kind.into(), payload.len());
+        [header.as_bytes(), payload].concat()
+    });
+    reply_apart(cx, id, buffer, batch, unread, (frame, 0));
 }
 
 /// Sends a message back that has memory of its own: with the other replies if it fits below `unread`,
@@ -206,7 +217,22 @@ fn reply_assembled(
     assembled: Assembled,
 ) {
     cx.counters.messages_out += 1;
-    let (frame, start) = assembled.into_frame();
+    let frame = match cx.deflated_frame(id, assembled.kind(), assembled.payload()) {
+        Some(frame) => (frame, 0),
+        None => assembled.into_frame(),
+    };
+    reply_apart(cx, id, buffer, batch, unread, frame);
+}
+
+/// Sends a reply that lies elsewhere: the frame is what begins at the index.
+fn reply_apart(
+    cx: &mut Context,
+    id: SessionId,
+    buffer: &mut [u8],
+    batch: &mut Batch,
+    unread: usize,
+    (frame, start): (Vec<u8>, usize),
+) {
     let direct = cx.queued_bytes(id) == 0;
     if direct && batch.add_copy(buffer, unread, &frame[start..]) {
         return;

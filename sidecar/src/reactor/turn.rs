@@ -18,7 +18,7 @@ use super::receive::Buffer;
 use super::tls::Ciphertext;
 use super::wheel::Wheel;
 use super::{Closed, Context, Handler, Options, SessionId, Sessions, Socket};
-use crate::wire::deflate::Inflater;
+use crate::wire::deflate::{Deflater, Inflater};
 
 /// The token of the waker; a connection's token is its index.
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -60,6 +60,7 @@ impl<H: Handler> Reactor<H> {
             sessions: Sessions::default(),
             cx: Context {
                 connections: Slab::new(),
+                deflater: Deflater::new(options.compression.level),
                 options,
                 counters: Counters::default(),
                 now,
@@ -148,6 +149,7 @@ impl<H: Handler> Reactor<H> {
         self.handler.turn(&mut self.sessions, &mut self.cx);
         self.settle();
         self.reap();
+        self.cx.count_inflated(self.inflater.done());
         self.inbox.counters.store(&self.cx.counters);
     }
 
@@ -216,7 +218,12 @@ impl<H: Handler> Reactor<H> {
                     self.handler
                         .command(command, &mut self.sessions, &mut self.cx);
                 }
-                Item::Resize(options) => self.cx.options = options,
+                Item::Resize(options) => {
+                    if options.compression != self.cx.options.compression {
+                        self.cx.deflater = Deflater::new(options.compression.level);
+                    }
+                    self.cx.options = options;
+                }
             }
         }
         if bytes > 0 {
@@ -244,13 +251,14 @@ impl<H: Handler> Reactor<H> {
             index,
             generation: self.next_generation,
         };
-        let connection = Connection::new(id, stream, socket.tls, self.cx.now);
+        let connection = Connection::new(id, stream, socket.tls, socket.deflate, self.cx.now);
         let unsent = !connection.queue.is_empty();
         entry.insert(connection);
         if unsent {
             self.cx.mark_dirty(id);
         }
         self.cx.counters.sessions_opened += 1;
+        self.cx.counters.sessions_deflated += u64::from(socket.deflate.is_some());
         let session = self.handler.open(id, accept, &mut self.cx);
         self.sessions.insert(id, session);
         let mut rest = socket.read_ahead.as_ref();

@@ -139,19 +139,20 @@ impl Engine {
             };
             match taken {
                 Ok((bytes, None)) => consumed += bytes,
-                Ok((bytes, Some(Event::Assembled(message)))) if message.is_deflated() => {
-                    return match self.inflate(&message, message_bytes, inflater) {
-                        Ok(message) => Step {
-                            consumed: consumed + bytes,
-                            event: Some(Event::Assembled(message)),
+                Ok((bytes, Some(event))) => {
+                    let event = match event {
+                        Event::Message { kind, payload } => Event::Message {
+                            kind,
+                            payload: payload.start + consumed..payload.end + consumed,
                         },
-                        Err(violation) => self.fail(violation, input.len()),
+                        Event::Assembled(message) if message.is_deflated() => {
+                            match self.inflate(&message, message_bytes, inflater) {
+                                Ok(message) => Event::Assembled(message),
+                                Err(violation) => return self.fail(violation, input.len()),
+                            }
+                        }
+                        event => event,
                     };
-                }
-                Ok((bytes, Some(mut event))) => {
-                    if let Event::Message { payload, .. } = &mut event {
-                        *payload = payload.start + consumed..payload.end + consumed;
-                    }
                     return Step {
                         consumed: consumed + bytes,
                         event: Some(event),
@@ -313,17 +314,14 @@ impl Engine {
             }
             _ => {}
         }
-        let (before, is_deflated) = match &self.message {
-            Some(message) => (message.payload_bytes(), message.is_deflated()),
-            None => (0, header.deflated),
-        };
-        let bound = if is_deflated {
-            deflated_bound(message_bytes)
-        } else {
-            message_bytes
-        };
-        if (before as u64).saturating_add(header.payload_bytes) > bound as u64 {
-            return Err(Violation::TooBig);
+        let before = self.message.as_ref().map_or(0, Partial::payload_bytes);
+        let size = (before as u64).saturating_add(header.payload_bytes);
+        if size > message_bytes as u64 {
+            let message = self.message.as_ref();
+            let is_deflated = message.map_or(header.deflated, Partial::is_deflated);
+            if !is_deflated || size > deflated_bound(message_bytes) as u64 {
+                return Err(Violation::TooBig);
+            }
         }
         Ok(())
     }

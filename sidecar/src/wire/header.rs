@@ -103,6 +103,20 @@ impl Header {
         Self { bytes, length }
     }
 
+    /// A whole data frame with a header of this kind, in its parts.
+    pub fn split(frame: &[u8]) -> (Kind, &[u8]) {
+        let kind = match frame.first() {
+            Some(first) if first & 0x0f == Opcode::Text.bits() => Kind::Text,
+            _ => Kind::Binary,
+        };
+        let header_bytes = match frame.get(1) {
+            Some(126) => 4,
+            Some(127) => 10,
+            _ => 2,
+        };
+        (kind, frame.get(header_bytes..).unwrap_or_default())
+    }
+
     /// The header as it goes on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
@@ -222,6 +236,14 @@ mod tests {
             [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]
         );
         assert_eq!(Header::new(Opcode::Close, 2).as_bytes(), [0x88, 2]);
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            for kind in [Kind::Binary, Kind::Text] {
+                let payload = vec![7; length];
+                let header = Header::new(kind.into(), length);
+                let frame = [header.as_bytes(), &payload].concat();
+                assert!(Header::split(&frame) == (kind, &payload), "{length}");
+            }
+        }
     }
 
     #[test]

@@ -147,6 +147,7 @@ fn shake_hands(mut stream: TcpStream) -> Arrival {
             stream,
             tls: None,
             read_ahead,
+            deflate: response.into_body(),
         },
         query,
     }

@@ -331,7 +331,7 @@ impl Client {
 }
 
 /// A token of a user, valid for an hour.
-fn token(user: &str) -> String {
+pub(crate) fn token(user: &str) -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod compression;
 mod gateway;
 mod tls;
 

@@ -98,6 +98,27 @@ impl Client {
         client
     }
 
+    /// An upgraded connection that was offered these extensions, and what it was answered.
+    pub(crate) fn offer(address: SocketAddr, offers: &[&str]) -> (Self, Option<String>) {
+        let headers = offers
+            .iter()
+            .map(|offer| format!("Sec-WebSocket-Extensions: {offer}\r\n"));
+        let headers = headers.collect::<String>() + "Host: localhost\r\n";
+        let mut client = Self::connect(address);
+        client.send(
+            request()
+                .replace("Host: localhost\r\n", &headers)
+                .as_bytes(),
+        );
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let answer = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-extensions: "))
+            .map(str::to_owned);
+        (client, answer)
+    }
+
     /// A connection without a handshake.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();

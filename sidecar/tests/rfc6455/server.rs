@@ -20,7 +20,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with this many reactors on a free port.
     pub(crate) fn start(reactors: usize) -> Self {
-        Self::spawn(&["127.0.0.1:0", &reactors.to_string()])
+        Self::start_with(&[&reactors.to_string()])
     }
 
     /// Starts one with one reactor that speaks TLS.
@@ -33,7 +33,7 @@ impl Server {
         fs::write(&chain, cert.pem()).unwrap();
         fs::write(&key, signing_key.serialize_pem()).unwrap();
         let [chain, key] = [chain, key].map(|path| path.to_str().unwrap().to_owned());
-        let mut server = Self::spawn(&["127.0.0.1:0", "1", &chain, &key]);
+        let mut server = Self::start_with(&["1", &chain, &key]);
         server.trusted.add(cert.der().clone()).unwrap();
         fs::remove_dir_all(&folder).unwrap();
         server
@@ -50,7 +50,8 @@ impl Server {
         ClientConnection::new(Arc::new(config), name).unwrap()
     }
 
-    fn spawn(arguments: &[&str]) -> Self {
+    /// Starts one with these arguments behind its address.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         // target/<profile>/deps/rfc6455-... has the example in target/<profile>/examples/.
         let test = env::current_exe().unwrap();
         let echo = test.ancestors().nth(2).unwrap().join("examples/echo");
@@ -60,6 +61,7 @@ impl Server {
             echo.display()
         );
         let mut child = Command::new(echo)
+            .arg("127.0.0.1:0")
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

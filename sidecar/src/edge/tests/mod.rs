@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::auth::minting::{Scratch, Signer};
 use crate::auth::{self, Verifier};
-use crate::config::{self, Auth, AuthMode, Jwks, Limits, Listen, Origins};
+use crate::config::{self, Auth, AuthMode, Compression, Jwks, Limits, Listen, Origins, Switch};
 
 /// The request of RFC 6455 section 1.2, without its last line.
 const HEAD: &str = "GET /any/path?format=json&a=b HTTP/1.1\r\nHost: server.example.com\r\n\
@@ -223,6 +223,32 @@ async fn a_client_is_upgraded_and_handed_over() {
     assert_eq!(house.metric("wse_connections_accepted_total", None), 1.0);
     while house.metric("wse_pending_handshakes", None) > 0.0 {
         sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn compression_is_agreed_on_from_a_reload_on() {
+    const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut house = House::open(Limits::default()).await;
+    let (_client, arrival) = house.upgrade(OFFER).await;
+    assert!(arrival.socket.deflate.is_none());
+
+    for (mode, agreed) in [(Switch::On, true), (Switch::Off, false)] {
+        let policy = policy(Limits::default(), &anybody()).await;
+        house.control.reload(policy.compressing(&Compression {
+            mode,
+            ..Compression::default()
+        }));
+        let (mut client, arrival) = house.upgrade(OFFER).await;
+        assert_eq!(arrival.socket.deflate.is_some(), agreed, "{mode:?}");
+        let mut answer = [0; 512];
+        let count = client.read(&mut answer).await.unwrap();
+        let answer = str::from_utf8(&answer[..count]).unwrap();
+        assert_eq!(
+            answer.to_ascii_lowercase().contains("permessage-deflate"),
+            agreed,
+            "{answer}"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 //! thread, a turn at a time.
 
 mod commands;
+mod deflate;
 mod endings;
 mod flow;
 mod rig;

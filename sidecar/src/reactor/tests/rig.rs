@@ -15,6 +15,7 @@ use crate::reactor::turn::{Reactor, WAKE};
 use crate::reactor::{
     Closed, Context, Handler, Message, Options, Reply, SessionId, Sessions, Socket,
 };
+use crate::wire::deflate::Agreed;
 
 /// What a handler was told.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -140,11 +141,25 @@ impl Rig {
         self.connect_with(read_ahead, None)
     }
 
+    /// As [`Rig::connect`], after a handshake that agreed on compression.
+    pub(super) fn connect_deflating(&mut self, deflate: Option<Agreed>) -> (SessionId, Client) {
+        self.connect_as(b"", None, deflate)
+    }
+
     /// As [`Rig::connect`], with both ends of a TLS connection whose handshake is over.
     pub(super) fn connect_with(
         &mut self,
         read_ahead: &[u8],
         tls: Option<(ServerConnection, ClientConnection)>,
+    ) -> (SessionId, Client) {
+        self.connect_as(read_ahead, tls, None)
+    }
+
+    fn connect_as(
+        &mut self,
+        read_ahead: &[u8],
+        tls: Option<(ServerConnection, ClientConnection)>,
+        deflate: Option<Agreed>,
     ) -> (SessionId, Client) {
         let (server, client_tls) = tls.unzip();
         SockRef::from(&self.listener)
@@ -167,6 +182,7 @@ impl Rig {
             stream,
             tls: server.map(Box::new),
             read_ahead,
+            deflate,
         };
         self.inbox.accept(socket, ());
         self.until(|rig| rig.reactor.cx.counters.sessions_opened > opened);

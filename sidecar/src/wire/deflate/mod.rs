@@ -29,6 +29,8 @@ pub struct Deflation {
     agreed: Agreed,
     received: History,
     sent: History,
+    /// What [`Deflation::take_growth`] has told.
+    told_bytes: usize,
 }
 
 impl Deflation {
@@ -37,12 +39,19 @@ impl Deflation {
             agreed,
             received: History::new(agreed.received_bits()),
             sent: History::new(agreed.sent_bits()),
+            told_bytes: 0,
         }
     }
 
     /// Memory that it holds for the messages to come, in bytes.
     pub fn history_bytes(&self) -> usize {
         self.received.held_bytes() + self.sent.held_bytes()
+    }
+
+    /// By how much that has grown since this was last asked, in bytes. It never shrinks.
+    pub fn take_growth(&mut self) -> usize {
+        let now = self.history_bytes();
+        now - std::mem::replace(&mut self.told_bytes, now)
     }
 
     /// Whether the client can inflate what [`Deflater::deflate`] makes for everybody.

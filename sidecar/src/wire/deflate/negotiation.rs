@@ -81,6 +81,17 @@ impl Agreed {
         })
     }
 
+    /// What is agreed on with a client that makes this one offer.
+    #[cfg(test)]
+    pub(crate) fn for_tests(offer: &'static str, context_takeover: bool) -> Self {
+        use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
+
+        let offer = HeaderValue::from_static(offer);
+        let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_EXTENSIONS, offer)]);
+        let offers = crate::wire::extensions::offers(&headers).unwrap();
+        Self::first(&offers, Terms { context_takeover }).unwrap()
+    }
+
     /// The value of Sec-WebSocket-Extensions in the answer. The server may ask for no context takeover
     /// although the client did not offer it (sections 7.1.1.1 and 7.1.1.2).
     pub fn answer(&self) -> String {

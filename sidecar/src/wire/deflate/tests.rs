@@ -3,7 +3,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::Kind;
-use crate::wire::extensions;
 use crate::wire::header::MAX_HEADER_BYTES;
 
 const LIMIT: usize = 100_000;
@@ -43,16 +42,6 @@ impl Reference {
         assert_eq!(status, Status::Ok);
         out
     }
-}
-
-fn agreed(offer: &'static str, context_takeover: bool) -> Agreed {
-    let mut headers = http::HeaderMap::new();
-    headers.insert(
-        http::header::SEC_WEBSOCKET_EXTENSIONS,
-        http::HeaderValue::from_static(offer),
-    );
-    let offers = extensions::offers(&headers).unwrap();
-    Agreed::first(&offers, Terms { context_takeover }).unwrap()
 }
 
 fn inflate(payload: &[u8]) -> Result<Vec<u8>, Violation> {
@@ -214,7 +203,7 @@ fn what_is_not_smaller_goes_as_it_is() {
     for payload in [&b""[..], b"a", b"Hello", b"\x00\xff\x10\x20"] {
         assert_eq!(deflater.deflate(payload), None, "{payload:x?}");
     }
-    let mut deflation = Deflation::new(agreed("permessage-deflate", true));
+    let mut deflation = Deflation::new(Agreed::for_tests("permessage-deflate", true));
     assert_eq!(deflation.deflate(b"Hello", &mut deflater), None);
     assert_eq!(deflation.history_bytes(), 0);
 }
@@ -252,7 +241,7 @@ fn only_what_refers_back_keeps_a_history() {
         ),
     ];
     for (offer, context_takeover, shares, held) in table {
-        let mut deflation = Deflation::new(agreed(offer, context_takeover));
+        let mut deflation = Deflation::new(Agreed::for_tests(offer, context_takeover));
         assert_eq!(deflation.shares(), shares, "{offer}");
         assert_eq!(deflation.refers_back(), held > 0, "{offer}");
         assert!(deflation.deflate(&message, &mut deflater).is_some());
@@ -289,7 +278,7 @@ proptest! {
             ("permessage-deflate; server_max_window_bits=12", true),
             ("permessage-deflate; server_max_window_bits=9", false),
         ][kind];
-        let agreed = agreed(offer, context_takeover);
+        let agreed = Agreed::for_tests(offer, context_takeover);
         let mut deflation = Deflation::new(agreed);
         let mut deflater = Deflater::new(level);
         // Its window is as small as it said.
@@ -317,7 +306,7 @@ proptest! {
         } else {
             "permessage-deflate"
         };
-        let agreed = agreed(offer, true);
+        let agreed = Agreed::for_tests(offer, true);
         let mut deflation = Deflation::new(agreed);
         let mut inflater = Inflater::default();
         let mut reference = Reference::new(bits);

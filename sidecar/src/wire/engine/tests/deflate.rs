@@ -3,8 +3,6 @@
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::*;
-use crate::wire::deflate::Terms;
-use crate::wire::extensions;
 
 /// Final frames whose message is deflated.
 const TEXT: u8 = 0xc1;
@@ -15,13 +13,10 @@ const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 const AGAIN: &[u8] = b"\xf2\x00\x11\x00\x00";
 
 fn engine(context_takeover: bool) -> Engine {
-    let mut headers = http::HeaderMap::new();
-    headers.insert(
-        http::header::SEC_WEBSOCKET_EXTENSIONS,
-        http::HeaderValue::from_static("permessage-deflate"),
-    );
-    let offers = extensions::offers(&headers).unwrap();
-    Engine::new(Agreed::first(&offers, Terms { context_takeover }))
+    Engine::new(Some(Agreed::for_tests(
+        "permessage-deflate",
+        context_takeover,
+    )))
 }
 
 fn inflated(input: &[u8]) -> Vec<Seen> {
