@@ -26,7 +26,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
-use wse_sidecar::config::TopicPolicy;
+use wse_sidecar::config::{Compression, TopicPolicy};
 
 pub use self::auth::{Auth, AuthMode, Jwks, Key, SecretKeyRef};
 pub use self::backplane::{Backplane, BackplaneType, Redis};
@@ -105,6 +105,12 @@ pub struct WseClusterSpec {
     /// What one client, and all of them, may cost. A limit that is left out is the tier's.
     #[serde(default)]
     pub limits: LimitOverrides,
+    /// Whether messages are compressed (permessage-deflate) for clients that offer it, as every browser
+    /// does. A message then costs tens of microseconds of a processor, many times what it costs without.
+    /// Not for messages that hold a secret beside what a stranger chose: their size tells when the two
+    /// resemble each other. A change concerns the clients that connect after it.
+    #[serde(default)]
+    pub compression: Compression,
     /// Policies by topic pattern; the first match wins.
     #[serde(default)]
     #[schemars(length(max = 64))]

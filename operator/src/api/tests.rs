@@ -314,6 +314,11 @@ fn cases() -> Vec<Case> {
             "at most 64 entries",
         ),
         (
+            vec![("/spec/compression", json!({"level": 0}))],
+            "spec.compression.level",
+            "at least 1",
+        ),
+        (
             vec![("/spec/topics", json!([{"pattern": "a".repeat(256)}]))],
             "spec.topics[0].pattern",
             "at most 255 characters",

@@ -37,7 +37,7 @@ pub(super) fn render(subject: &Subject<'_>, tier: Tier) -> Config {
             ..config::Listen::default()
         },
         auth: auth(subject, &spec.auth),
-        compression: config::Compression::default(),
+        compression: spec.compression.clone(),
         topics: spec.topics.clone(),
         backplane: backplane(subject, &spec.backplane),
         api: config::Api {

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", default)]
 pub struct Compression {
     /// Whether it is agreed on with clients that offer it.
-    pub mode: Switch,
+    pub mode: CompressionMode,
     /// Whether messages may refer to earlier ones of the same client. Small messages that resemble each
     /// other shrink much further, but a publication is compressed for each of its receivers instead of
     /// once for all, and up to 40 KiB are kept for each client, 16 KiB for one that lets the gateway
     /// choose its window, as browsers do.
-    pub context_takeover: Switch,
+    pub context_takeover: ContextTakeover,
     /// From 1 (fast) to 9 (small).
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 9)))]
     pub level: u8,
@@ -29,22 +29,33 @@ pub struct Compression {
     pub min_bytes: u32,
 }
 
-/// Off or on.
+/// Whether messages are compressed. (Not `On` and `Off`: in the YAML that `kubectl` reads those are booleans.)
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Switch {
-    /// No.
+pub enum CompressionMode {
+    /// For no client.
     #[default]
-    Off,
-    /// Yes.
-    On,
+    None,
+    /// By permessage-deflate, for clients that offer it.
+    Deflate,
+}
+
+/// Whether compressed messages may refer to earlier ones.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ContextTakeover {
+    /// Each stands alone.
+    #[default]
+    Never,
+    /// Where the client can.
+    Allowed,
 }
 
 impl Default for Compression {
     fn default() -> Self {
         Self {
-            mode: Switch::Off,
-            context_takeover: Switch::Off,
+            mode: CompressionMode::None,
+            context_takeover: ContextTakeover::Never,
             level: 3,
             min_bytes: 512,
         }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::auth::{Algorithm, Auth, AuthMode, Jwks, Key, Origins};
 pub use self::backplane::{Backplane, RedisBackplane};
-pub use self::compression::{Compression, Switch};
+pub use self::compression::{Compression, CompressionMode, ContextTakeover};
 pub use self::limits::Limits;
 pub use self::listen::{Admin, Api, Drain, Listen, Tls};
 pub use self::topics::{Durability, History, SlowConsumer, TopicPolicy, WhenAway};

@@ -7,7 +7,7 @@ use super::admission::capacity;
 use super::certificate::Certificate;
 use super::origin::{AllowedOrigins, BadOrigin};
 use crate::auth::Verifier;
-use crate::config::{Compression, Limits, Origins, Switch};
+use crate::config::{Compression, CompressionMode, ContextTakeover, Limits, Origins};
 use crate::wire::deflate::Terms;
 
 /// Whom the edge lets in, how many, and as whom it presents itself.
@@ -56,10 +56,10 @@ impl Policy {
     /// Lets clients agree on compression, as configured. Without this none can.
     pub fn compressing(self, compression: &Compression) -> Self {
         let terms = Terms {
-            context_takeover: compression.context_takeover == Switch::On,
+            context_takeover: compression.context_takeover == ContextTakeover::Allowed,
         };
         Self {
-            deflate: (compression.mode == Switch::On).then_some(terms),
+            deflate: (compression.mode == CompressionMode::Deflate).then_some(terms),
             ..self
         }
     }

@@ -128,7 +128,7 @@ fn inflate(payload: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn publications_are_compressed_for_those_who_agreed() {
     let gateway = Gateway::start(|config| {
-        config["compression"] = json!({"mode": "On", "level": 6, "minBytes": 100});
+        config["compression"] = json!({"mode": "Deflate", "level": 6, "minBytes": 100});
     })
     .await;
     let mut plain = gateway.client("ann").await;
@@ -181,7 +181,7 @@ async fn publications_are_compressed_for_those_who_agreed() {
 
     // What was agreed on stays so; who comes later cannot agree any more.
     let mut next = gateway.config.clone();
-    next["compression"]["mode"] = json!("Off");
+    next["compression"]["mode"] = json!("None");
     gateway.write_config(&next.to_string());
     gateway
         .wait_metric("wse_config_reloads_total{outcome=\"applied\"}", 1.0)

@@ -54,6 +54,7 @@ fn only_what_a_process_cannot_change_makes_another_revision() {
         ("/auth/issuers", json!(["other"])),
         ("/auth/keys/0/algorithm", json!("HS512")),
         ("/limits/messageBytes", json!(1)),
+        ("/compression", json!({"mode": "Deflate", "level": 9})),
         (
             "/topics",
             json!([{"pattern": "a.*", "slowConsumer": "DropNewest"}]),

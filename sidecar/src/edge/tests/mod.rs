@@ -20,7 +20,9 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::auth::minting::{Scratch, Signer};
 use crate::auth::{self, Verifier};
-use crate::config::{self, Auth, AuthMode, Compression, Jwks, Limits, Listen, Origins, Switch};
+use crate::config::{
+    self, Auth, AuthMode, Compression, CompressionMode, Jwks, Limits, Listen, Origins,
+};
 
 /// The request of RFC 6455 section 1.2, without its last line.
 const HEAD: &str = "GET /any/path?format=json&a=b HTTP/1.1\r\nHost: server.example.com\r\n\
@@ -233,7 +235,10 @@ async fn compression_is_agreed_on_from_a_reload_on() {
     let (_client, arrival) = house.upgrade(OFFER).await;
     assert!(arrival.socket.deflate.is_none());
 
-    for (mode, agreed) in [(Switch::On, true), (Switch::Off, false)] {
+    for (mode, agreed) in [
+        (CompressionMode::Deflate, true),
+        (CompressionMode::None, false),
+    ] {
         let policy = policy(Limits::default(), &anybody()).await;
         house.control.reload(policy.compressing(&Compression {
             mode,
