@@ -1,13 +1,12 @@
 //! One connection after the upgrade.
 
 use std::mem;
-use std::ops::Range;
 
 use super::deflate::{Agreed, Deflation, Inflater, deflated_bound};
 use super::header::{ClientHeader, Header, Opcode};
 use super::mask::unmask;
 use super::message::{Assembled, Partial};
-use super::{Kind, Violation, close, utf8};
+use super::{Event, Kind, Step, Violation, close, utf8};
 
 /// The server's side of one connection. It holds bytes only while a frame or a message is split
 /// across pieces of input; an idle connection holds none.
@@ -50,35 +49,6 @@ struct Frame {
     /// Bytes of payload that have arrived, as far as the mask cares.
     phase: usize,
     remaining: u64,
-}
-
-/// What the input contained.
-#[derive(Debug)]
-pub enum Event {
-    /// A whole message that arrived in pieces, or deflated.
-    Assembled(Assembled),
-    /// The client's Close frame, with its code ([`super::NO_CODE`] when it gave none). Nothing
-    /// follows.
-    Closed(u16),
-    /// The client broke the protocol. Nothing follows; a Close frame with the violation's code waits
-    /// to be sent unless one was sent before.
-    Failed(Violation),
-    /// A whole message, unmasked where it lies: at this range of the input.
-    Message {
-        /// Text or binary.
-        kind: Kind,
-        /// Where it lies.
-        payload: Range<usize>,
-    },
-}
-
-/// How far [`Engine::handle_input`] came.
-#[derive(Debug)]
-pub struct Step {
-    /// Bytes of the input that are done with.
-    pub consumed: usize,
-    /// What they contained. None only when all were consumed.
-    pub event: Option<Event>,
 }
 
 impl Engine {
@@ -139,20 +109,19 @@ impl Engine {
             };
             match taken {
                 Ok((bytes, None)) => consumed += bytes,
-                Ok((bytes, Some(event))) => {
-                    let event = match event {
-                        Event::Message { kind, payload } => Event::Message {
-                            kind,
-                            payload: payload.start + consumed..payload.end + consumed,
-                        },
+                Ok((bytes, Some(mut event))) => {
+                    match &mut event {
+                        Event::Message { payload, .. } => {
+                            *payload = payload.start + consumed..payload.end + consumed;
+                        }
                         Event::Assembled(message) if message.is_deflated() => {
-                            match self.inflate(&message, message_bytes, inflater) {
-                                Ok(message) => Event::Assembled(message),
+                            match self.inflate(message, message_bytes, inflater) {
+                                Ok(inflated) => *message = inflated,
                                 Err(violation) => return self.fail(violation, input.len()),
                             }
                         }
-                        event => event,
-                    };
+                        _ => {}
+                    }
                     return Step {
                         consumed: consumed + bytes,
                         event: Some(event),
@@ -227,7 +196,7 @@ impl Engine {
             return Ok((end, self.control(header.opcode, payload)?));
         }
         self.admit(&header, message_bytes)?;
-        if let Some(kind) = whole_message(&header)
+        if let Some(kind) = header.whole_message()
             && self.state == State::Open
             && arrived >= header.payload_bytes
         {
@@ -318,7 +287,7 @@ impl Engine {
         let size = (before as u64).saturating_add(header.payload_bytes);
         if size > message_bytes as u64 {
             let message = self.message.as_ref();
-            let is_deflated = message.map_or(header.deflated, Partial::is_deflated);
+            let is_deflated = message.map_or_else(|| header.is_deflated(), Partial::is_deflated);
             if !is_deflated || size > deflated_bound(message_bytes) as u64 {
                 return Err(Violation::TooBig);
             }
@@ -334,10 +303,10 @@ impl Engine {
             } else {
                 Kind::Binary
             };
-            self.message = Some(Partial::new(kind, header.deflated));
+            self.message = Some(Partial::new(kind, header.is_deflated()));
         }
         self.frame = Some(Frame {
-            fin: header.fin,
+            fin: header.is_final(),
             mask: header.mask,
             phase: 0,
             remaining: header.payload_bytes,
@@ -381,6 +350,7 @@ impl Engine {
     }
 
     /// Inflates a message whose frames have all come.
+    #[cold]
     fn inflate(
         &mut self,
         message: &Assembled,
@@ -395,6 +365,7 @@ impl Engine {
     }
 
     /// Ends with what the client did; the input is done with.
+    #[cold]
     fn fail(&mut self, violation: Violation, input_bytes: usize) -> Step {
         self.close(violation.code(), &violation.to_string());
         self.shut();
@@ -414,16 +385,6 @@ impl Engine {
 
 /// Bytes taken, and what they completed.
 type Taken = Result<(usize, Option<Event>), Violation>;
-
-/// The kind of a message that is one frame, and is read where it lies.
-fn whole_message(header: &ClientHeader) -> Option<Kind> {
-    let is_whole = header.fin & !header.deflated;
-    match header.opcode {
-        Opcode::Binary if is_whole => Some(Kind::Binary),
-        Opcode::Text if is_whole => Some(Kind::Text),
-        _ => None,
-    }
-}
 
 #[cfg(test)]
 mod tests;

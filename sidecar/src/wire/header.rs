@@ -69,6 +69,9 @@ pub struct Header {
     length: u8,
 }
 
+/// The last frame of its message.
+const FIN: u8 = 0x80;
+
 /// The first of the reserved bits: the message is deflated (RFC 7692 section 6).
 const RSV1: u8 = 0x40;
 
@@ -83,7 +86,7 @@ impl Header {
     /// For a whole message or a control frame with this many bytes of payload.
     pub fn new(opcode: Opcode, payload_bytes: usize) -> Self {
         let mut bytes = [0; MAX_HEADER_BYTES];
-        bytes[0] = 0x80 | opcode.bits();
+        bytes[0] = FIN | opcode.bits();
         let length = match payload_bytes {
             0..=125 => {
                 bytes[1] = payload_bytes as u8;
@@ -126,10 +129,8 @@ impl Header {
 /// A client's frame header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct ClientHeader {
-    /// Whether the message ends with this frame.
-    pub(super) fin: bool,
-    /// Whether the message that begins here is deflated.
-    pub(super) deflated: bool,
+    /// FIN, the reserved bits and the opcode.
+    first: u8,
     pub(super) opcode: Opcode,
     pub(super) mask: [u8; 4],
     pub(super) payload_bytes: u64,
@@ -151,8 +152,7 @@ impl ClientHeader {
             check_reserved(first, may_deflate)?;
         }
         let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::UnknownOpcode)?;
-        let fin = first & 0x80 != 0;
-        if opcode.is_control() && !fin {
+        if opcode.is_control() && first & FIN == 0 {
             return Err(Violation::FragmentedControl);
         }
         let Some(&second) = input.get(1) else {
@@ -183,13 +183,31 @@ impl ClientHeader {
             return Err(Violation::LengthTooLarge);
         }
         Ok(Some(Self {
-            fin,
-            deflated: first & RSV1 != 0,
+            first,
             opcode,
             mask,
             payload_bytes,
             header_bytes,
         }))
+    }
+
+    /// Whether the message ends with this frame.
+    pub(super) fn is_final(&self) -> bool {
+        self.first & FIN != 0
+    }
+
+    /// Whether the message that begins here is deflated.
+    pub(super) fn is_deflated(&self) -> bool {
+        self.first & RSV1 != 0
+    }
+
+    /// The kind of a message that is this one frame, and not deflated.
+    pub(super) fn whole_message(&self) -> Option<Kind> {
+        match self.first {
+            0x81 => Some(Kind::Text),
+            0x82 => Some(Kind::Binary),
+            _ => None,
+        }
     }
 
     /// How many bytes of the input the header takes, as far as they tell.
@@ -275,8 +293,9 @@ mod tests {
         for first in [0xc1, 0xc2, 0x41, 0x42] {
             let header = ClientHeader::parse(&[first, 0x80, 1, 2, 3, 4], true);
             let header = header.unwrap().unwrap();
-            assert!(header.deflated, "{first:x}");
-            assert_eq!(header.fin, first & 0x80 != 0);
+            assert!(header.is_deflated(), "{first:x}");
+            assert_eq!(header.is_final(), first & 0x80 != 0);
+            assert_eq!(header.whole_message(), None);
         }
         for first in [
             0xc0, 0x40, 0xc8, 0xc9, 0xca, 0xc3, 0xcb, 0xe1, 0xd1, 0xa1, 0x91, 0xf2,
@@ -303,7 +322,7 @@ mod tests {
         let header = ClientHeader::parse(&whole, false).unwrap().unwrap();
         assert_eq!((header.payload_bytes, header.header_bytes), (256, 8));
         assert_eq!(
-            (header.fin, header.opcode, header.mask),
+            (header.is_final(), header.opcode, header.mask),
             (true, Opcode::Binary, [1, 2, 3, 4])
         );
     }

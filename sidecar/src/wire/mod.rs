@@ -10,6 +10,7 @@
 mod close;
 pub mod deflate;
 mod engine;
+mod event;
 mod extensions;
 pub mod handshake;
 mod header;
@@ -19,7 +20,8 @@ mod utf8;
 mod violation;
 
 pub use self::close::{MAX_REASON_BYTES, NO_CODE, is_close_code};
-pub use self::engine::{Engine, Event, Step};
+pub use self::engine::Engine;
+pub use self::event::{Event, Step};
 pub use self::header::{Header, MAX_HEADER_BYTES, Opcode};
 pub use self::mask::unmask;
 pub use self::message::Assembled;

@@ -1,0 +1,35 @@
+//! What an engine found in the bytes of a client.
+
+use std::ops::Range;
+
+use super::message::Assembled;
+use super::{Kind, Violation};
+
+/// What the input contained.
+#[derive(Debug)]
+pub enum Event {
+    /// A whole message that arrived in pieces, or deflated.
+    Assembled(Assembled),
+    /// The client's Close frame, with its code ([`super::NO_CODE`] when it gave none). Nothing
+    /// follows.
+    Closed(u16),
+    /// The client broke the protocol. Nothing follows; a Close frame with the violation's code waits
+    /// to be sent unless one was sent before.
+    Failed(Violation),
+    /// A whole message, unmasked where it lies: at this range of the input.
+    Message {
+        /// Text or binary.
+        kind: Kind,
+        /// Where it lies.
+        payload: Range<usize>,
+    },
+}
+
+/// How far [`super::Engine::handle_input`] came.
+#[derive(Debug)]
+pub struct Step {
+    /// Bytes of the input that are done with.
+    pub consumed: usize,
+    /// What they contained. None only when all were consumed.
+    pub event: Option<Event>,
+}
