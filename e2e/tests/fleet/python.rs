@@ -7,6 +7,7 @@ use wse_e2e::Error;
 use wse_e2e::api::Api;
 use wse_e2e::fleet::{Gateway, Setup};
 use wse_e2e::redis::{Keeps, Redis};
+use wse_sidecar::config::{Compression, CompressionMode, Config, ContextTakeover};
 
 use crate::script::Script;
 use crate::{Outcome, alone};
@@ -15,24 +16,48 @@ const MESSAGES: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_messages_arrive_in_order_and_once_through_the_other_gateway() -> Outcome {
-    receive("orders.new", &["orders.new"]).await
+    receive("orders.new", &["orders.new"], Compression::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_messages_arrive_in_order_and_once_compressed() -> Outcome {
+    for context_takeover in [ContextTakeover::Never, ContextTakeover::Allowed] {
+        let compression = Compression {
+            mode: CompressionMode::Deflate,
+            context_takeover,
+            min_bytes: 0,
+            ..Compression::default()
+        };
+        receive("orders.new", &["orders.new"], compression).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_messages_arrive_in_order_and_once_for_a_wildcard() -> Outcome {
     let topics: Vec<String> = (0..10).map(|number| format!("orders.{number}")).collect();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    receive("orders.*", &topics).await
+    receive("orders.*", &topics, Compression::default()).await
 }
 
 /// Subscribes the Python client to `subscription` through gateway A and publishes 10,000 messages on
 /// `topics`, all of which it covers, through gateway B: each topic's one after the other, the topics
 /// side by side. Order is promised per topic.
-async fn receive(subscription: &str, topics: &[&str]) -> Outcome {
+async fn receive(subscription: &str, topics: &[&str], compression: Compression) -> Outcome {
     let _machine = alone().await;
     let redis = Redis::start(Keeps::Nothing).await?;
     let setup = Setup::over_redis(&redis.url())?;
-    let a = Gateway::start(&setup, setup.config("a")).await?;
+    // The client's library offers compression by itself.
+    let compressed = if compression.mode == CompressionMode::Deflate {
+        1.0
+    } else {
+        0.0
+    };
+    let config = Config {
+        compression,
+        ..setup.config("a")
+    };
+    let a = Gateway::start(&setup, config).await?;
     let b = Gateway::start(&setup, setup.config("b")).await?;
 
     let token = setup.token("python", &["orders.*"]);
@@ -58,6 +83,8 @@ async fn receive(subscription: &str, topics: &[&str]) -> Outcome {
         assert_eq!(received, wanted, "{topic}: {}", evidence(&received, each));
     }
     assert_eq!(report["reconnects"], 0);
+    let agreed = a.metrics().await?.sum("wse_compressed_sessions_total", &[]);
+    assert_eq!(agreed, Some(compressed));
     Ok(())
 }
 
