@@ -27,7 +27,8 @@
 //! let verifier = Arc::new(auth::Verifier::load(&config.auth, None, auth_metrics.clone()).await?);
 //! let certificate = config.listen.tls.as_ref().map(Certificate::load).transpose()?;
 //! let origins = &config.auth.allowed_origins;
-//! let policy = Policy::new(&config.limits, origins, verifier.clone(), certificate.clone())?;
+//! let policy = Policy::new(&config.limits, origins, verifier.clone(), certificate.clone())?
+//!     .compressing(&config.compression);
 //! let edge = Edge::new(
 //!     Listener::open(&config.listen, inherited)?,
 //!     policy,
@@ -44,7 +45,8 @@
 //!
 //! // A reload. An error leaves what is in force as it is.
 //! let next = Arc::new(auth::Verifier::load(&config.auth, Some(&verifier), auth_metrics).await?);
-//! control.reload(Policy::new(&config.limits, origins, next, certificate)?);
+//! let policy = Policy::new(&config.limits, origins, next, certificate)?;
+//! control.reload(policy.compressing(&config.compression));
 //! # Ok(())
 //! # }
 //! ```
