@@ -113,12 +113,16 @@ fn main() -> Outcome<()> {
         (Some(chain), Some(key)) => Some(tls(&chain, &key)?),
         _ => None,
     };
+    let defaults = Options::default();
     let options = Options {
+        // More than its default for the largest cases of a conformance suite.
+        message_bytes: env::var("ECHO_MESSAGE_BYTES")
+            .map_or(Ok(defaults.message_bytes), |bytes| bytes.parse())?,
         compression: Compression {
             min_bytes: 0,
             ..Compression::default()
         },
-        ..Options::default()
+        ..defaults
     };
     #[expect(clippy::disallowed_methods, reason = "few clients come at once")]
     let listener = TcpListener::bind(address)?;

@@ -122,6 +122,7 @@ impl<H: Handler> Reactor<H> {
                         reply_assembled(cx, id, buffer, &mut batch, at, assembled);
                     }
                 }
+                Some(Event::Ping) => pong(cx, id, buffer, &mut batch, at),
                 Some(Event::Closed(code)) => {
                     send_batch(cx, id, buffer, &mut batch);
                     cx.queue_control(id);
@@ -240,6 +241,23 @@ fn reply_apart(
     send_batch(cx, id, buffer, batch);
     if let Some(connection) = cx.connection_mut(id) {
         connection.queue.append_owned(frame, start);
+        cx.mark_dirty(id);
+    }
+}
+
+/// Answers a ping in its place among the replies.
+fn pong(cx: &mut Context, id: SessionId, buffer: &mut [u8], batch: &mut Batch, unread: usize) {
+    let Some(connection) = cx.connection_mut(id) else {
+        return;
+    };
+    let mut frame = Vec::new();
+    connection.engine.poll_transmit(&mut frame);
+    if connection.queue.is_empty() && batch.add_copy(buffer, unread, &frame) {
+        return;
+    }
+    send_batch(cx, id, buffer, batch);
+    if let Some(connection) = cx.connection_mut(id) {
+        connection.queue.append(&[&frame]);
         cx.mark_dirty(id);
     }
 }

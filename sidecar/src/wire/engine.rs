@@ -22,7 +22,7 @@ pub struct Engine {
     message: Option<Partial>,
     /// The bytes of a header, or of a whole control frame, that is not complete. At most 131.
     carry: Vec<u8>,
-    /// Payload of the last ping that has not been answered (section 5.5.3 lets the others go).
+    /// Payload of a ping that has not been answered.
     pong: Option<Vec<u8>>,
     /// Body of the Close frame that has to go out.
     close: Option<Vec<u8>>,
@@ -159,8 +159,8 @@ impl Engine {
         self.message = None;
     }
 
-    /// Appends the control frames that have to go out, if any. A ping that came before the end is still
-    /// answered (section 5.5.2). Nothing may be sent after a Close frame.
+    /// Appends the control frames that have to go out, if any: to be called after each ping and at the
+    /// end. Nothing may be sent after a Close frame.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
         let pong = self.pong.take().map(|payload| (Opcode::Pong, payload));
         let close = self.close.take().map(|body| (Opcode::Close, body));
@@ -340,7 +340,7 @@ impl Engine {
             Opcode::Ping if self.state == State::Open => {
                 self.pong = Some(payload.to_vec());
                 self.overhead_frames += 1;
-                Ok(None)
+                Ok(Some(Event::Ping))
             }
             _ => {
                 self.overhead_frames += 1;

@@ -23,6 +23,9 @@ pub enum Event {
         /// Where it lies.
         payload: Range<usize>,
     },
+    /// A ping. Its answer waits to be sent, in its place among the answers to messages: each ping has
+    /// one (section 5.5.2), though the last alone would do (5.5.3).
+    Ping,
 }
 
 /// How far [`super::Engine::handle_input`] came.

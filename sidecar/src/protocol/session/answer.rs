@@ -66,7 +66,7 @@ impl Session {
             }
             match inbound::parse(message.get().as_bytes(), limits.json_depth) {
                 Ok(inbound) if inbound.kind != Type::Batch => {
-                    self.handle(&inbound, now, limits, fx)
+                    self.handle(&inbound, now, limits, fx);
                 }
                 Ok(_) => {
                     fx.count(Outcome::Malformed);

@@ -35,11 +35,15 @@ fn run_sharing(
         rest = after;
         feed(engine, inflater, piece, &mut seen);
     }
+    transmit(engine, &mut seen);
+    seen
+}
+
+fn transmit(engine: &mut Engine, seen: &mut Vec<Seen>) {
     let mut out = Vec::new();
     if engine.poll_transmit(&mut out) {
         seen.push(Seen::Transmit(out));
     }
-    seen
 }
 
 fn feed(engine: &mut Engine, inflater: &mut Inflater, piece: &[u8], seen: &mut Vec<Seen>) {
@@ -59,6 +63,7 @@ fn feed(engine: &mut Engine, inflater: &mut Inflater, piece: &[u8], seen: &mut V
                 let payload = &piece[at + payload.start..at + payload.end];
                 seen.push(Seen::Message(kind, payload.to_vec()));
             }
+            Some(Event::Ping) => transmit(engine, seen),
         }
         at += step.consumed;
     }
@@ -116,19 +121,21 @@ fn control_frames_come_between_fragments() {
     .concat();
     assert_eq!(
         whole(&input),
-        [text("ab"), Seen::Transmit(b"\x8a\x01?".to_vec())]
+        [Seen::Transmit(b"\x8a\x01?".to_vec()), text("ab")]
     );
 }
 
 #[test]
-fn only_the_last_of_several_pings_is_answered() {
+fn every_ping_is_answered_in_its_place() {
     let input = [
         frame(0x89, b"1"),
+        frame(0x81, b"a"),
         frame(0x89, b"2"),
         frame(0x8a, b"unasked"),
     ]
     .concat();
-    assert_eq!(whole(&input), [Seen::Transmit(b"\x8a\x012".to_vec())]);
+    let pong = |payload: &[u8]| Seen::Transmit([b"\x8a\x01", payload].concat());
+    assert_eq!(whole(&input), [pong(b"1"), text("a"), pong(b"2")]);
 }
 
 #[test]

@@ -50,11 +50,11 @@ fn messages_are_inflated_whole_and_in_fragments() {
     let expected = [
         text("Hello"),
         text("plain"),
+        Seen::Transmit(b"\x8a\x01?".to_vec()),
         text("Hello"),
         Seen::Message(Kind::Binary, Vec::new()),
         Seen::Message(Kind::Binary, Vec::new()),
         text("plain"),
-        Seen::Transmit(b"\x8a\x01?".to_vec()),
     ];
     assert_eq!(inflated(&input), expected);
     for size in 1..20 {
