@@ -124,8 +124,21 @@ impl Connection {
         buffer: &mut [u8],
         ciphertext: &mut Ciphertext,
     ) -> io::Result<Input> {
+        if self.tls.is_some() {
+            return self.read_over_tls(buffer, ciphertext);
+        }
+        self.receive(buffer)
+    }
+
+    // What TLS needs is apart from the rest, so that without it a read or a write is a small function.
+    #[inline(never)]
+    fn read_over_tls(
+        &mut self,
+        buffer: &mut [u8],
+        ciphertext: &mut Ciphertext,
+    ) -> io::Result<Input> {
         let Some(tls) = &mut self.tls else {
-            return self.receive(buffer);
+            return Ok(Input::None);
         };
         let early = tls.read_early(buffer);
         if early > 0 {
@@ -191,12 +204,20 @@ impl Connection {
 
     /// Writes bytes that are not in the queue.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<Sent> {
-        if let Some(tls) = &mut self.tls {
-            let written = tls.write(&[IoSlice::new(bytes)], &mut self.stream);
-            return self.sealed(written);
+        if self.tls.is_some() {
+            return self.send_over_tls(bytes);
         }
         let written = self.stream.write(bytes);
         self.wrote(written, bytes.len())
+    }
+
+    #[inline(never)]
+    fn send_over_tls(&mut self, bytes: &[u8]) -> io::Result<Sent> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(Sent { taken: 0, wire: 0 });
+        };
+        let written = tls.write(&[IoSlice::new(bytes)], &mut self.stream);
+        self.sealed(written)
     }
 
     /// Writes from the queue, once.
