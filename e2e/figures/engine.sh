@@ -83,7 +83,7 @@ inbound() {
     load flood 100 "$1" "$seconds"
     after=$(ticks)
     awk -v n="$(routed)" -v s="$seconds" -v t=$((after - before)) \
-        'BEGIN { print n / s / 1e6, n / t / 1e4 }' >>"$work/inbound.$1"
+        'BEGIN { printf "%.1f %.1f\n", n / s / 1e6, n / t / 1e4 }' >>"$work/inbound.$1"
     stop
 }
 
@@ -93,7 +93,7 @@ fan() {
     before=$(ticks)
     load fan "$1" "$2" "$seconds" "127.0.0.1:$api" for-nobody-else >"$work/fan"
     after=$(ticks)
-    awk -v t=$((after - before)) '{ print $2 / $3 / 1e6, $2 / t / 1e4 }' "$work/fan" >>"$work/fan.$1.$2"
+    awk -v t=$((after - before)) '{ printf "%.1f %.1f\n", $2 / $3 / 1e6, $2 / t / 1e4 }' "$work/fan" >>"$work/fan.$1.$2"
     stop
 }
 
@@ -105,6 +105,7 @@ storm() {
     local before rss kernel
     start "$5"
     before=$(ticks) rss=$(anonymous) kernel=$(slab)
+    rm -f "$work/storm"
     mkfifo "$work/hold"
     load storm "$2" "$3" "$4" <"$work/hold" >"$work/storm" &
     client=$!
@@ -118,7 +119,7 @@ storm() {
     # What handshakes needed has been given back by then.
     sleep 3
     awk -v n="$2" -v t=$((after - before)) -v r=$(($(anonymous) - rss)) -v k=$(($(slab) - kernel)) \
-        '{ print $1, t * 1e4 / n, r / n, k / n }' "$work/storm" >>"$work/storm.$1"
+        '{ printf "%.2f %.0f %.0f %.0f\n", $1, t * 1e4 / n, r / n, k / n }' "$work/storm" >>"$work/storm.$1"
     exec 3>&-
     wait $client
     client=
