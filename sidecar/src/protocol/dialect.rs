@@ -302,10 +302,6 @@ impl Effects for Live<'_> {
         self.delivery.cx.close(self.id, code, reason);
     }
 
-    fn abort(&mut self) {
-        self.delivery.cx.abort(self.id);
-    }
-
     fn change(&mut self, change: Change) {
         self.hub.change(key_of(self.id), change, &mut self.delivery);
     }

@@ -27,9 +27,6 @@ pub(super) trait Effects {
     /// Close. Nothing more is wanted after it.
     fn close(&mut self, code: u16, reason: &str);
 
-    /// End without more ado.
-    fn abort(&mut self);
-
     /// Change subscriptions.
     fn change(&mut self, change: Change);
 
@@ -136,15 +133,13 @@ impl Session {
         fx: &mut impl Effects,
     ) -> Option<Instant> {
         let is_due = |at: Instant| at <= now;
-        if let Some(leaving) = self.leaving {
-            if leaving.deadline.is_some_and(is_due) {
-                fx.abort();
-                return None;
-            }
-            if is_due(leaving.at) {
-                fx.close(code::GO_AWAY, leaving.reason());
-                return None;
-            }
+        // At the deadline too it is asked: a moment at the end of a window that ends there comes late by a
+        // tick. Who does not answer is ended by the reactor.
+        if let Some(leaving) = self.leaving
+            && is_due(leaving.due())
+        {
+            fx.close(code::GO_AWAY, leaving.reason());
+            return None;
         }
         if self.expires.is_some_and(is_due) {
             fx.close(code::UNAUTHENTICATED, "Token expired");

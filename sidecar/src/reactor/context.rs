@@ -145,7 +145,7 @@ impl Context {
         self.set_deadline(id);
     }
 
-    /// Ends the session now: what is queued is lost. For drain deadlines.
+    /// Ends the session now: what is queued is lost.
     pub fn abort(&mut self, id: SessionId) {
         self.end(id, Closed::Lost, false);
     }

@@ -12,7 +12,6 @@ use crate::hub::Action;
 struct Recorder {
     sent: Vec<String>,
     closed: Option<(u16, String)>,
-    aborted: bool,
     changes: Vec<(Action, Vec<Box<str>>)>,
     counted: Vec<Outcome>,
     warnings: usize,
@@ -28,10 +27,6 @@ impl Effects for Recorder {
     fn close(&mut self, code: u16, reason: &str) {
         assert!(self.closed.is_none(), "closed twice");
         self.closed = Some((code, reason.into()));
-    }
-
-    fn abort(&mut self) {
-        self.aborted = true;
     }
 
     fn change(&mut self, change: Change) {
@@ -346,12 +341,16 @@ fn a_client_that_is_not_read_from_is_slow_and_not_idle() {
 }
 
 #[test]
-fn a_session_leaves_at_its_moment_or_is_cut_off_or_stays() {
+fn a_session_leaves_at_its_moment_or_at_the_deadline_or_stays() {
     let limits = Limits::default();
     let start = Instant::now();
     let drained = Leaving {
         at: start + seconds(3.0),
         deadline: Some(start + seconds(5.0)),
+    };
+    let late = Leaving {
+        at: start + seconds(5.0),
+        ..drained
     };
     let shed = Leaving {
         deadline: None,
@@ -360,7 +359,8 @@ fn a_session_leaves_at_its_moment_or_is_cut_off_or_stays() {
     for (leaving, stays, asked_at, expected) in [
         (drained, false, 2.9, None),
         (drained, false, 3.0, Some("draining")),
-        (drained, false, 5.0, Some("abort")),
+        (drained, false, 5.0, Some("draining")),
+        (late, false, 5.0, Some("draining")),
         (drained, true, 9.0, None),
         (shed, false, 2.9, None),
         (shed, false, 9.0, Some("rebalancing")),
@@ -374,15 +374,11 @@ fn a_session_leaves_at_its_moment_or_is_cut_off_or_stays() {
             session.stay();
         }
         session.alarm(start + seconds(asked_at), &limits, &mut fx);
-        let ended = match (&fx.closed, fx.aborted) {
-            (Some((code, reason)), false) => {
-                assert_eq!(*code, 4300);
-                Some(reason.as_str())
-            }
-            (None, true) => Some("abort"),
-            _ => None,
-        };
-        assert_eq!(ended, expected, "{leaving:?} {asked_at}");
+        let ended = fx.closed.map(|(code, reason)| {
+            assert_eq!(code, 4300);
+            reason
+        });
+        assert_eq!(ended.as_deref(), expected, "{leaving:?} {asked_at}");
     }
 }
 
