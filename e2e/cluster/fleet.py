@@ -186,8 +186,9 @@ class Bench:
         """Ends the clients, and says what became of them."""
         # Not deleted yet: its log has to be read.
         kube.kubectl("logs", "--namespace", self.fleet.namespace, self.name)
-        log = self._end()
-        return json.loads(log[-1])
+        # The kubelet may add that the container is gone when it has followed the log to its end.
+        reports = [line for line in self._end() if line.startswith("{")]
+        return json.loads(reports[-1])
 
     def _end(self) -> list[str]:
         following = kube.subprocess.Popen(
