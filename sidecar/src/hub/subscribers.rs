@@ -43,8 +43,10 @@ impl Subscribers {
                 all.insert(session, subscriber);
             }
             Self::One(one, _) if *one != session => {
-                let mut all: HashMap<_, _> = std::mem::take(self).into_pairs().collect();
-                all.insert(session, subscriber);
+                let mut all = HashMap::from_iter([(session, subscriber)]);
+                if let Self::One(one, before) = std::mem::take(self) {
+                    all.insert(one, before);
+                }
                 *self = Self::Many(all);
             }
             Self::None | Self::One(..) => *self = Self::One(session, subscriber),
@@ -89,15 +91,6 @@ impl Subscribers {
         let many = many.into_iter().flatten();
         one.into_iter()
             .chain(many.map(|(session, subscriber)| (*session, subscriber)))
-    }
-
-    fn into_pairs(self) -> impl Iterator<Item = (SessionKey, Subscriber)> {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(session, subscriber) => (Some((session, subscriber)), None),
-            Self::Many(all) => (None, Some(all)),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
     }
 }
 

@@ -229,6 +229,17 @@ fn an_idle_engine_holds_no_memory() {
     assert_eq!(engine.partial_bytes(), 0);
 }
 
+/// Where the fragments of a payload end that is cut at these places.
+fn ends(cuts: &[prop::sample::Index], payload_bytes: usize) -> Vec<usize> {
+    let mut ends: Vec<usize> = cuts
+        .iter()
+        .map(|cut| cut.index(payload_bytes + 1))
+        .collect();
+    ends.sort_unstable();
+    ends.push(payload_bytes);
+    ends
+}
+
 /// A valid exchange: messages in one or several frames, pings between them, perhaps a Close frame.
 fn valid_stream() -> impl Strategy<Value = Vec<u8>> {
     let body = prop_oneof![
@@ -245,12 +256,7 @@ fn valid_stream() -> impl Strategy<Value = Vec<u8>> {
     (prop::collection::vec(message, 0..6), close).prop_map(|(messages, close)| {
         let mut out = Vec::new();
         for ((kind, payload), cuts, ping) in messages {
-            let mut cuts: Vec<usize> = cuts
-                .iter()
-                .map(|cut| cut.index(payload.len() + 1))
-                .collect();
-            cuts.sort_unstable();
-            cuts.push(payload.len());
+            let cuts = ends(&cuts, payload.len());
             let last = cuts.len() - 1;
             let mut from = 0;
             for (i, to) in cuts.into_iter().enumerate() {

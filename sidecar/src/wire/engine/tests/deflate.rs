@@ -178,12 +178,7 @@ fn stream() -> impl Strategy<Value = (Vec<u8>, Vec<Seen>)> {
             } else {
                 plain.clone()
             };
-            let mut cuts: Vec<usize> = cuts
-                .iter()
-                .map(|cut| cut.index(payload.len() + 1))
-                .collect();
-            cuts.sort_unstable();
-            cuts.push(payload.len());
+            let cuts = ends(&cuts, payload.len());
             let last = cuts.len() - 1;
             let mut from = 0;
             for (i, to) in cuts.into_iter().enumerate() {
