@@ -180,9 +180,8 @@ def test_an_autoscaler_of_kubernetes_chooses_the_number_by_what_pods_use(chat):
 
 def test_a_node_is_drained_at_the_pace_of_a_drain(chat, bench_image):
     bench = Bench(chat, 300, bench_image)
-    nodes = {pod["spec"]["nodeName"] for pod in chat.pods()}
-    assert len(nodes) == 2, "pods are spread over zones"
-    [node, *_] = nodes
+    # Where one leaves, or both: a scale-in before takes the pod with the fewest clients, wherever it is.
+    node = chat.pods()[0]["spec"]["nodeName"]
     try:
         kube.run(
             "kubectl", "drain", node, "--pod-selector=wse.dev/cluster=chat", "--ignore-daemonsets", "--timeout=110s",
