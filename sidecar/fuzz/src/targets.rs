@@ -60,6 +60,12 @@ fn feed(engine: &mut Engine, inflater: &mut Inflater, stream: &[u8], size: usize
         let mut piece = piece.to_vec();
         let mut at = 0;
         while at < piece.len() {
+            if let Some((kind, payload)) = engine.take_whole(&mut piece[at..], LIMIT) {
+                let payload = at + payload.start..at + payload.end;
+                at = payload.end;
+                seen.push(Seen::Message(kind, piece[payload].to_vec()));
+                continue;
+            }
             let step = engine.handle_input(&mut piece[at..], LIMIT, inflater);
             assert!(step.consumed > 0 || step.event.is_some(), "it gets on");
             // What a message may grow to, and what it grew from.
@@ -71,10 +77,6 @@ fn feed(engine: &mut Engine, inflater: &mut Inflater, stream: &[u8], size: usize
                 }
                 Some(Event::Closed(code)) => seen.push(Seen::Closed(code)),
                 Some(Event::Failed(violation)) => seen.push(Seen::Failed(violation.code())),
-                Some(Event::Message { kind, payload }) => {
-                    let payload = &piece[at + payload.start..at + payload.end];
-                    seen.push(Seen::Message(kind, payload.to_vec()));
-                }
                 Some(Event::Ping) => transmit(engine, &mut seen),
             }
             at += step.consumed;

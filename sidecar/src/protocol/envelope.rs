@@ -56,7 +56,7 @@ pub fn prepare(message: &str, max_depth: u16) -> Result<Bytes, EnvelopeError> {
     }
     let mut members = Members::new();
     scan::object(message, max_depth, |name, value| {
-        members.push((name, value));
+        members.push((name.text(), value));
     })
     .map_err(|invalid| match invalid {
         Invalid::Json => EnvelopeError::NotObject,

@@ -90,8 +90,8 @@ impl From<Invalid> for Malformed {
 /// parsers; `t` and `p` count before `type` and `payload` (wse-protocol 1.5).
 pub(super) fn parse(json: &[u8], max_depth: u16) -> Result<Inbound<'_>, Malformed> {
     let (mut t, mut r#type, mut p, mut payload) = (None, None, None, None);
-    scan::object(json, max_depth, |name, value| {
-        let field = match &*name {
+    let mut keep = |name: &[u8], value| {
+        let field = match name {
             b"p" => &mut p,
             b"payload" => &mut payload,
             b"t" => &mut t,
@@ -99,6 +99,10 @@ pub(super) fn parse(json: &[u8], max_depth: u16) -> Result<Inbound<'_>, Malforme
             _ => return,
         };
         *field = Some(value);
+    };
+    scan::object(json, max_depth, |name, value| match name.plain() {
+        Some(name) => keep(name, value),
+        None => keep(&name.text(), value),
     })?;
     let name = t.or(r#type).and_then(string).ok_or(Malformed::NoType)?;
     Ok(Inbound {
@@ -112,7 +116,7 @@ pub(super) fn field<'a>(object: Option<&'a [u8]>, name: &str) -> Option<&'a [u8]
     let mut found = None;
     // The whole message has been read, and so deep as it may be.
     scan::object(object?, u16::MAX, |its, value| {
-        if *its == *name.as_bytes() {
+        if *its.text() == *name.as_bytes() {
             found = Some(value);
         }
     })

@@ -58,10 +58,23 @@ impl Meter {
 
     /// A message of so many bytes has come. The messages of a `batch` count one by one, and their
     /// bytes once with the batch.
+    #[inline]
     pub(super) fn take(&mut self, bytes: usize, now: Instant, limits: &Limits) -> Verdict {
+        self.refill(now, limits);
+        let messages = self.messages.level - 1.0;
+        let left = self.bytes.level - bytes as f64;
+        if is_much(messages, limits.messages_per_second) && is_much(left, limits.bytes_per_second) {
+            self.messages.level = messages;
+            self.bytes.level = left;
+            return Verdict::Fine;
+        }
+        self.take_of_few(bytes, now, limits)
+    }
+
+    /// The same where a bucket is low, or is by then.
+    fn take_of_few(&mut self, bytes: usize, now: Instant, limits: &Limits) -> Verdict {
         let message_rate = limits.messages_per_second;
         let byte_rate = limits.bytes_per_second;
-        self.refill(now, limits);
         let wait = self
             .messages
             .wait(message_rate, 1.0)
@@ -77,7 +90,7 @@ impl Meter {
         self.bytes.level -= bytes as f64;
         [(&self.messages, message_rate), (&self.bytes, byte_rate)]
             .into_iter()
-            .find(|(bucket, rate)| *rate > 0 && bucket.level < f64::from(*rate) * LOW)
+            .find(|(bucket, rate)| !is_much(bucket.level, *rate))
             .map_or(Verdict::Fine, |(bucket, rate)| Verdict::Low {
                 remaining: bucket.level.max(0.0) as u64,
                 limit: rate.into(),
@@ -98,6 +111,7 @@ impl Meter {
     }
 
     /// Once for all that comes in one turn of the reactor, which has one time.
+    #[inline]
     fn refill(&mut self, now: Instant, limits: &Limits) {
         if self.at == Some(now) {
             return;
@@ -120,6 +134,11 @@ impl Meter {
         }
         Verdict::Over { retry_after }
     }
+}
+
+/// Whether a bucket with so many tokens is not low.
+fn is_much(level: f64, rate: u32) -> bool {
+    rate == 0 || level >= f64::from(rate) * LOW
 }
 
 /// Gains `rate` tokens a second up to `rate`. A rate of 0 is off.

@@ -101,6 +101,8 @@ impl Session {
             return;
         }
         match kind {
+            // What nearly all of them are.
+            Kind::Text if payload.first() == Some(&b'{') => self.read(payload, now, limits, fx),
             Kind::Binary if frame::is_encoded(payload) => {
                 fx.count(Outcome::Unsupported);
                 let told = (
@@ -210,8 +212,10 @@ impl Session {
         limits: &Limits,
         fx: &mut impl Effects,
     ) -> bool {
-        let verdict = self.meter.take(bytes, now, limits);
-        self.judge(verdict, now, fx)
+        match self.meter.take(bytes, now, limits) {
+            Verdict::Fine => true,
+            verdict => self.judge(verdict, now, fx),
+        }
     }
 
     /// Frames came that are no messages.

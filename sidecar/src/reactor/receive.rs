@@ -89,26 +89,27 @@ impl<H: Handler> Reactor<H> {
                 break;
             }
             connection.holding = !batch.is_empty();
-            let from = at;
-            let step =
-                connection
-                    .engine
-                    .handle_input(&mut buffer[from..end], message_bytes, inflater);
+            let input = &mut buffer[at..end];
+            if let Some((kind, payload)) = connection.engine.take_whole(input, message_bytes) {
+                let payload = at + payload.start..at + payload.end;
+                at = payload.end;
+                let message = Message {
+                    kind,
+                    payload: &mut buffer[payload.clone()],
+                };
+                let reply = hand_over(handler, sessions, cx, id, message);
+                keep_order(cx, id, buffer, &mut batch);
+                if reply == Reply::InPlace {
+                    reply_from_buffer(cx, id, buffer, &mut batch, kind, payload);
+                }
+                continue;
+            }
+            let step = connection
+                .engine
+                .handle_input(input, message_bytes, inflater);
             at += step.consumed;
             match step.event {
                 None => {}
-                Some(Event::Message { kind, payload }) => {
-                    let payload = from + payload.start..from + payload.end;
-                    let message = Message {
-                        kind,
-                        payload: &mut buffer[payload.clone()],
-                    };
-                    let reply = hand_over(handler, sessions, cx, id, message);
-                    keep_order(cx, id, buffer, &mut batch);
-                    if reply == Reply::InPlace {
-                        reply_from_buffer(cx, id, buffer, &mut batch, kind, payload);
-                    }
-                }
                 Some(Event::Assembled(mut assembled)) => {
                     cx.count_history(id);
                     let kind = assembled.kind();
@@ -169,11 +170,10 @@ fn hand_over<H: Handler>(
     connection.last_message = now;
     cx.counters.messages_in += 1;
     let reply = handler.message(id, session, message, cx);
-    if cx.open(id).is_some() {
-        reply
-    } else {
-        Reply::Nothing
+    if reply == Reply::InPlace && cx.open(id).is_none() {
+        return Reply::Nothing;
     }
+    reply
 }
 
 /// Sends a message back from where it lies in the receive buffer.

@@ -1,9 +1,10 @@
 //! One connection after the upgrade.
 
 use std::mem;
+use std::ops::Range;
 
 use super::deflate::{Agreed, Deflation, Inflater, deflated_bound};
-use super::header::{ClientHeader, Header, Opcode};
+use super::header::{ClientHeader, Header, Opcode, Whole};
 use super::mask::unmask;
 use super::message::{Assembled, Partial};
 use super::{Event, Kind, Step, Violation, close, utf8};
@@ -11,8 +12,9 @@ use super::{Event, Kind, Step, Violation, close, utf8};
 /// The server's side of one connection. It holds bytes only while a frame or a message is split
 /// across pieces of input; an idle connection holds none.
 ///
-/// Getters; [`Engine::handle_input`] takes what came from the client; [`Engine::close`] is the one
-/// command; [`Engine::poll_transmit`] gives the control frames that must go out.
+/// Getters; [`Engine::take_whole`] and [`Engine::handle_input`] take what came from the client;
+/// [`Engine::close`] is the one command; [`Engine::poll_transmit`] gives the control frames that must go
+/// out.
 #[derive(Debug, Default)]
 pub struct Engine {
     state: State,
@@ -83,6 +85,37 @@ impl Engine {
         self.message.as_ref().map_or(0, Partial::held_bytes)
     }
 
+    /// Takes a message that came in one frame and is all there, if that is what comes next and nothing is
+    /// wrong with it: unmasked where it lies, at this range of the input, with whose end it is done. The short
+    /// way, for most input; [`Engine::handle_input`] takes such a message too, and copies it.
+    #[inline(always)]
+    pub fn take_whole(
+        &mut self,
+        input: &mut [u8],
+        message_bytes: usize,
+    ) -> Option<(Kind, Range<usize>)> {
+        let is_between = self.state == State::Open
+            && self.frame.is_none()
+            && self.message.is_none()
+            && self.carry.is_empty();
+        if !is_between {
+            return None;
+        }
+        let Whole {
+            kind,
+            mask,
+            payload,
+        } = Whole::parse(input).filter(|whole| whole.payload.len() <= message_bytes)?;
+        let bytes = &mut input[payload.clone()];
+        let is_ascii = unmask(bytes, mask, 0);
+        if kind == Kind::Text && !is_ascii && !utf8::is_valid(bytes) {
+            // It is left as it came, to be refused on the long way.
+            unmask(bytes, mask, 0);
+            return None;
+        }
+        Some((kind, payload))
+    }
+
     /// Takes bytes from the client, up to the next event. To be called with the rest until all is
     /// consumed. A message above `message_bytes`, deflated or not, is a violation.
     pub fn handle_input(
@@ -110,17 +143,13 @@ impl Engine {
             match taken {
                 Ok((bytes, None)) => consumed += bytes,
                 Ok((bytes, Some(mut event))) => {
-                    match &mut event {
-                        Event::Message { payload, .. } => {
-                            *payload = payload.start + consumed..payload.end + consumed;
+                    if let Event::Assembled(message) = &mut event
+                        && message.is_deflated()
+                    {
+                        match self.inflate(message, message_bytes, inflater) {
+                            Ok(inflated) => *message = inflated,
+                            Err(violation) => return self.fail(violation, input.len()),
                         }
-                        Event::Assembled(message) if message.is_deflated() => {
-                            match self.inflate(message, message_bytes, inflater) {
-                                Ok(inflated) => *message = inflated,
-                                Err(violation) => return self.fail(violation, input.len()),
-                            }
-                        }
-                        _ => {}
                     }
                     return Step {
                         consumed: consumed + bytes,
@@ -196,24 +225,6 @@ impl Engine {
             return Ok((end, self.control(header.opcode, payload)?));
         }
         self.admit(&header, message_bytes)?;
-        if let Some(kind) = header.whole_message()
-            && self.state == State::Open
-            && arrived >= header.payload_bytes
-        {
-            let range = header.header_bytes..header.header_bytes + header.payload_bytes as usize;
-            let payload = &mut input[range.clone()];
-            unmask(payload, header.mask, 0);
-            if kind == Kind::Text && !utf8::is_valid(payload) {
-                return Err(Violation::InvalidUtf8);
-            }
-            return Ok((
-                range.end,
-                Some(Event::Message {
-                    kind,
-                    payload: range,
-                }),
-            ));
-        }
         Ok((header.header_bytes, self.begin(&header)?))
     }
 

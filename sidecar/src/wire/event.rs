@@ -1,14 +1,12 @@
 //! What an engine found in the bytes of a client.
 
-use std::ops::Range;
-
+use super::Violation;
 use super::message::Assembled;
-use super::{Kind, Violation};
 
 /// What the input contained.
 #[derive(Debug)]
 pub enum Event {
-    /// A whole message that arrived in pieces, or deflated.
+    /// A whole message, gathered from its pieces.
     Assembled(Assembled),
     /// The client's Close frame, with its code ([`super::NO_CODE`] when it gave none). Nothing
     /// follows.
@@ -16,13 +14,6 @@ pub enum Event {
     /// The client broke the protocol. Nothing follows; a Close frame with the violation's code waits
     /// to be sent unless one was sent before.
     Failed(Violation),
-    /// A whole message, unmasked where it lies: at this range of the input.
-    Message {
-        /// Text or binary.
-        kind: Kind,
-        /// Where it lies.
-        payload: Range<usize>,
-    },
     /// A ping. Its answer waits to be sent, in its place among the answers to messages: each ping has
     /// one (section 5.5.2), though the last alone would do (5.5.3).
     Ping,

@@ -1,5 +1,7 @@
 //! Frame headers (RFC 6455 section 5.2).
 
+use std::ops::Range;
+
 use super::{Kind, Violation};
 
 /// Bytes of the longest header that a server writes. A client's has four more, the mask, which is
@@ -201,15 +203,6 @@ impl ClientHeader {
         self.first & RSV1 != 0
     }
 
-    /// The kind of a message that is this one frame, and not deflated.
-    pub(super) fn whole_message(&self) -> Option<Kind> {
-        match self.first {
-            0x81 => Some(Kind::Text),
-            0x82 => Some(Kind::Binary),
-            _ => None,
-        }
-    }
-
     /// How many bytes of the input the header takes, as far as they tell.
     pub(super) fn needed_bytes(input: &[u8]) -> usize {
         match input.get(1).map(|second| second & 0x7f) {
@@ -218,6 +211,41 @@ impl ClientHeader {
             Some(127) => 14,
             Some(_) => 6,
         }
+    }
+}
+
+/// What most input begins with: a message in one frame, not deflated and shorter than 64 KiB, that is all
+/// there.
+pub(super) struct Whole {
+    pub(super) kind: Kind,
+    pub(super) mask: [u8; 4],
+    /// Where in the input it lies.
+    pub(super) payload: Range<usize>,
+}
+
+impl Whole {
+    /// Reads such a header from the front of the input; None of any other.
+    #[inline]
+    pub(super) fn parse(input: &[u8]) -> Option<Self> {
+        let (kind, length) = match *input.first_chunk()? {
+            [0x81, length] => (Kind::Text, length),
+            [0x82, length] => (Kind::Binary, length),
+            _ => return None,
+        };
+        let (payload_bytes, mask) = match length {
+            0x80..=0xfd => (usize::from(length & 0x7f), 2),
+            0xfe => (u16::from_be_bytes(*input[2..].first_chunk()?).into(), 4),
+            _ => return None,
+        };
+        let payload = mask + 4..mask + 4 + payload_bytes;
+        if payload.end > input.len() {
+            return None;
+        }
+        Some(Self {
+            kind,
+            mask: *input[mask..].first_chunk()?,
+            payload,
+        })
     }
 }
 
@@ -295,7 +323,6 @@ mod tests {
             let header = header.unwrap().unwrap();
             assert!(header.is_deflated(), "{first:x}");
             assert_eq!(header.is_final(), first & 0x80 != 0);
-            assert_eq!(header.whole_message(), None);
         }
         for first in [
             0xc0, 0x40, 0xc8, 0xc9, 0xca, 0xc3, 0xcb, 0xe1, 0xd1, 0xa1, 0x91, 0xf2,
@@ -307,6 +334,34 @@ mod tests {
             );
         }
         assert_eq!(Header::deflated(Kind::Text, 5).as_bytes(), [0xc1, 5]);
+    }
+
+    #[test]
+    fn a_whole_message_is_seen_at_once_and_nothing_else_is_taken_for_one() {
+        for first in 0..=0xff_u8 {
+            for payload_bytes in [0, 1, 125, 126, 300, 0xffff, 0x1_0000] {
+                let mut frame = Header::new(Opcode::Text, payload_bytes).as_bytes().to_vec();
+                frame[0] = first;
+                frame[1] |= 0x80;
+                frame.extend([1, 2, 3, 4]);
+                let payload = frame.len()..frame.len() + payload_bytes;
+                frame.resize(payload.end, 0);
+                for is_all in [true, false] {
+                    let whole = Whole::parse(&frame[..frame.len() - usize::from(!is_all)]);
+                    let expected = match first {
+                        0x81 => Some(Kind::Text),
+                        0x82 => Some(Kind::Binary),
+                        _ => None,
+                    };
+                    let expected = expected.filter(|_| is_all && payload_bytes < 0x1_0000);
+                    assert_eq!(whole.as_ref().map(|whole| whole.kind), expected);
+                    if let Some(whole) = whole {
+                        assert_eq!((whole.mask, whole.payload), ([1, 2, 3, 4], payload.clone()));
+                    }
+                }
+            }
+        }
+        assert!(Whole::parse(&[0x81, 5, 1, 2, 3, 4, 5]).is_none(), "no mask");
     }
 
     #[test]

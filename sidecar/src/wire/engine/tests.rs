@@ -50,6 +50,12 @@ fn feed(engine: &mut Engine, inflater: &mut Inflater, piece: &[u8], seen: &mut V
     let mut piece = piece.to_vec();
     let mut at = 0;
     while at < piece.len() {
+        if let Some((kind, payload)) = engine.take_whole(&mut piece[at..], LIMIT) {
+            let payload = at + payload.start..at + payload.end;
+            at = payload.end;
+            seen.push(Seen::Message(kind, piece[payload].to_vec()));
+            continue;
+        }
         let step = engine.handle_input(&mut piece[at..], LIMIT, inflater);
         assert!(step.event.is_some() || at + step.consumed == piece.len());
         match step.event {
@@ -59,10 +65,6 @@ fn feed(engine: &mut Engine, inflater: &mut Inflater, piece: &[u8], seen: &mut V
             }
             Some(Event::Closed(code)) => seen.push(Seen::Closed(code)),
             Some(Event::Failed(violation)) => seen.push(Seen::Failed(violation)),
-            Some(Event::Message { kind, payload }) => {
-                let payload = &piece[at + payload.start..at + payload.end];
-                seen.push(Seen::Message(kind, payload.to_vec()));
-            }
             Some(Event::Ping) => transmit(engine, seen),
         }
         at += step.consumed;
