@@ -126,11 +126,12 @@ impl Door {
             Ok(()) => place.heard(),
             Err(outcome) => return outcome,
         }
+        // What follows is in boxes: a connection that has sent nothing is no larger for it, and a task that
+        // begins is moved several times.
         let certificate = self.policy.load().certificate.clone();
         match certificate {
-            None => self.converse(stream, remote, place, deadline).await,
+            None => Box::pin(self.converse(stream, remote, place, deadline)).await,
             Some(certificate) => {
-                // In a box, so that connections without TLS are no larger for it.
                 let secured = self.secure(certificate, stream, remote, place, deadline);
                 Box::pin(secured).await
             }
@@ -361,7 +362,8 @@ fn failure(error: &hyper::Error) -> Outcome {
 /// As [`linger`], while nobody needs the place.
 async fn linger_in(place: &Place, stream: impl Transport) {
     tokio::select! {
-        () = linger(stream) => {}
+        // Few need it, and it is large.
+        () = Box::pin(linger(stream)) => {}
         () = place.asked_to_leave() => {}
     }
 }
