@@ -7,23 +7,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-5}
 seconds=${2:-3}
-target=${CARGO_TARGET_DIR:-target}/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}release
-secret=an-example-secret-of-32-bytes-or-more
-# A process holds as many files as container runtimes commonly allow.
-ulimit -n 20000
+. e2e/figures/rounds.sh
+. e2e/figures/gateway.sh
 
 cargo build --release --quiet --locked -p wse-sidecar --bins
 cargo build --release --quiet --locked -p wse-e2e --example engine_load
-
-work=$(mktemp -d)
-gateway=
-client=
-finish() {
-    [ -z "$client" ] || kill "$client" 2>/dev/null || true
-    [ -z "$gateway" ] || kill -9 "$gateway" 2>/dev/null || true
-    rm -r "$work"
-}
-trap finish EXIT
 
 printf %s "$secret" >"$work/jwt"
 printf %s for-nobody-else >"$work/api"
