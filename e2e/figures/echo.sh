@@ -13,8 +13,7 @@ tls_load='200 16384'
 
 cargo build --release --quiet --locked -p wse-sidecar --example echo
 cargo build --release --quiet --locked -p wse-e2e --example echo_fastwebsockets --example echo_load
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext \
-    subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout "$work/key" -out "$work/chain" 2>/dev/null
+certificate
 
 # A peer gets what its own makefile has: -O3 and link-time optimization, nothing of this machine alone.
 build_uwebsockets() {
