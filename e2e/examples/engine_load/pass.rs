@@ -122,20 +122,19 @@ pub(super) fn run(
                 caller.flush()?;
                 continue;
             };
-            let mut fault = None;
+            let mut counted = Ok(());
             client.read(&mut buffer, |payload| {
-                if let Some((number, _)) = next_number(payload) {
+                if counted.is_ok()
+                    && let Some((number, _)) = next_number(payload)
+                {
                     let is_its = number % schedule.topics == event.token().0 % schedule.topics;
-                    let counted = lateness.delivered(number);
-                    fault = fault.take().or(counted.err());
-                    fault = fault
-                        .take()
-                        .or((!is_its).then(|| "of another topic".into()));
+                    counted = match is_its {
+                        true => lateness.delivered(number),
+                        false => Err("a delivery of another topic".into()),
+                    };
                 }
             })?;
-            if let Some(fault) = fault {
-                return Err(fault);
-            }
+            counted?;
         }
         if lateness.begin.elapsed() > give_up {
             return Err(format!("{} of {expected} deliveries came", lateness.came).into());
