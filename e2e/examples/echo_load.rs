@@ -3,6 +3,9 @@
 //! the server's certificate, which must be for `localhost`. Prints the number of messages and messages per
 //! second. It checks the length of every echo, and the content of each connection's first.
 
+#[path = "engine_load/stream.rs"]
+mod stream;
+
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream as Blocking};
@@ -12,9 +15,9 @@ use std::{env, process};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::ClientConfig;
+
+use stream::{Stream, is_later, trust};
 
 const MASK: [u8; 4] = [0x12, 0x9a, 0x34, 0x56];
 
@@ -25,12 +28,6 @@ struct Client {
     /// Bytes of the echo that have come.
     received: usize,
     checked: bool,
-}
-
-/// A connection, non-blocking.
-struct Stream {
-    socket: TcpStream,
-    tls: Option<ClientConnection>,
 }
 
 /// The message as the client sends it, and as the server echoes it.
@@ -57,32 +54,14 @@ fn frames(payload_bytes: usize) -> Frames {
     }
 }
 
-fn trust(certificate: &str) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(certificate)?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, Box<dyn Error>> {
     let mut socket = Blocking::connect(address)?;
     socket.set_nodelay(true)?;
-    let tls = match tls {
-        None => {
-            upgrade(&mut socket, address)?;
-            None
-        }
-        Some(config) => {
-            let name = "localhost".try_into()?;
-            let mut tls = ClientConnection::new(config.clone(), name)?;
-            upgrade(&mut rustls::Stream::new(&mut tls, &mut socket), address)?;
-            Some(tls)
-        }
-    };
+    let mut tls = stream::begin(tls)?;
+    match &mut tls {
+        None => upgrade(&mut socket, address)?,
+        Some(tls) => upgrade(&mut rustls::Stream::new(&mut **tls, &mut socket), address)?,
+    }
     socket.set_nonblocking(true)?;
     let socket = TcpStream::from_std(socket);
     Ok(Stream { socket, tls })
@@ -106,51 +85,6 @@ fn upgrade(stream: &mut (impl Read + Write), address: SocketAddr) -> Result<(), 
     Ok(())
 }
 
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else {
-            return self.socket.read(buffer);
-        };
-        loop {
-            match tls.reader().read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                read => return read,
-            }
-            tls.read_tls(&mut self.socket)?;
-            tls.process_new_packets().map_err(io::Error::other)?;
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else {
-            return self.socket.write(bytes);
-        };
-        let taken = tls.writer().write(bytes)?;
-        self.flush()?;
-        match taken {
-            0 => Err(ErrorKind::WouldBlock.into()),
-            taken => Ok(taken),
-        }
-    }
-
-    /// What the socket does not take goes out with the next call.
-    fn flush(&mut self) -> io::Result<()> {
-        let Some(tls) = &mut self.tls else {
-            return Ok(());
-        };
-        while tls.wants_write() {
-            match tls.write_tls(&mut self.socket) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Client {
     /// Sends what is left of the request.
     fn send(&mut self, frames: &Frames) -> io::Result<()> {
@@ -158,7 +92,7 @@ impl Client {
         while self.sent < frames.request.len() {
             match self.stream.write(&frames.request[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if is_later(&error) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -170,7 +104,7 @@ impl Client {
         let bytes = match self.stream.read(buffer) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if is_later(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
         let expected = frames.echo.get(self.received..self.received + bytes);

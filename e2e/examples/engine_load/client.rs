@@ -1,13 +1,16 @@
 //! A client's socket: connects, upgrades and cuts what comes into frames, without ever waiting.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
+use rustls::ClientConfig;
 use wse_e2e::token::Claims;
 
 use super::Outcome;
+use super::stream::{self, Stream, is_later};
 
 const MASK: [u8; 4] = [0x12, 0x9a, 0x34, 0x56];
 
@@ -15,6 +18,8 @@ const MASK: [u8; 4] = [0x12, 0x9a, 0x34, 0x56];
 pub(super) struct Door {
     pub(super) address: SocketAddr,
     pub(super) secret: Vec<u8>,
+    /// What its certificate is checked with, if it speaks TLS.
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 impl Door {
@@ -33,7 +38,7 @@ impl Door {
 }
 
 pub(super) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// What is still to be sent.
     out: Vec<u8>,
     sent: usize,
@@ -46,17 +51,18 @@ pub(super) struct Client {
 impl Client {
     /// Begins to connect; events of the socket have its number.
     pub(super) fn connect(
-        address: SocketAddr,
+        door: &Door,
         request: Vec<u8>,
         number: usize,
         poll: &Poll,
-    ) -> io::Result<Self> {
-        let mut stream = TcpStream::connect(address)?;
+    ) -> Outcome<Self> {
+        let mut socket = TcpStream::connect(door.address)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry()
-            .register(&mut stream, Token(number), interest)?;
+            .register(&mut socket, Token(number), interest)?;
+        let tls = stream::begin(door.tls.as_ref())?;
         Ok(Self {
-            stream,
+            stream: Stream { socket, tls },
             out: request,
             sent: 0,
             head: Some(Vec::new()),
@@ -72,6 +78,7 @@ impl Client {
 
     /// Sends what can be sent.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()?;
         while self.sent < self.out.len() {
             match self.stream.write(&self.out[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
@@ -103,8 +110,8 @@ impl Client {
                 Err(error) => return Err(error.into()),
             };
             self.take(&buffer[..count], &mut each)?;
-            // What comes later makes an edge.
-            if count < buffer.len() {
+            // What comes later makes an edge, if the socket itself was read.
+            if count < buffer.len() && self.stream.tls.is_none() {
                 return Ok(());
             }
         }
@@ -190,11 +197,4 @@ pub(super) fn masked(payload: &[u8]) -> Vec<u8> {
             .map(|(byte, key)| byte ^ key),
     );
     frame
-}
-
-fn is_later(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::NotConnected | ErrorKind::Interrupted
-    )
 }

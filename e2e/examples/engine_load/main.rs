@@ -4,12 +4,17 @@
 //!
 //! - `flood`: messages as fast as the gateway takes them;
 //! - `fan`: publications by the backends' API, counted where they are delivered;
+//! - `pass`: publications on a schedule through one gateway, and how late their deliveries by another come;
+//! - `redis`: the same schedule through Redis alone;
 //! - `storm`: clients connect, many at once, subscribe, and stay until standard input ends.
 
+mod api;
 mod client;
 mod fan;
 mod flood;
+mod pass;
 mod storm;
+mod stream;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -20,7 +25,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const USAGE: &str = "arguments:
   flood ADDRESS SECRET CONNECTIONS BYTES SECONDS
   fan ADDRESS SECRET CONNECTIONS BYTES SECONDS API-ADDRESS API-KEY
-  storm ADDRESS SECRET CONNECTIONS TOPICS AT-ONCE";
+  pass ADDRESS SECRET SUBSCRIBERS TOPICS PER-SECOND SECONDS API-ADDRESS API-KEY
+  redis ADDRESS TOPICS PER-SECOND SECONDS
+  storm ADDRESS SECRET CONNECTIONS TOPICS AT-ONCE [CERTIFICATE]";
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -29,6 +36,7 @@ fn main() -> Outcome<()> {
         Ok(client::Door {
             address: address.parse::<SocketAddr>()?,
             secret: secret.as_bytes().to_vec(),
+            tls: None,
         })
     };
     match *arguments {
@@ -52,17 +60,55 @@ fn main() -> Outcome<()> {
             connections.parse()?,
             bytes.parse()?,
             seconds.parse()?,
-            &fan::Api {
+            &api::Api {
                 address: api.parse()?,
                 key,
             },
         ),
-        ["storm", address, secret, connections, topics, at_once] => storm::run(
+        [
+            "pass",
+            address,
+            secret,
+            subscribers,
+            topics,
+            rate,
+            seconds,
+            api,
+            key,
+        ] => pass::run(
             &door(address, secret)?,
-            connections.parse()?,
-            topics.parse()?,
-            at_once.parse()?,
+            subscribers.parse()?,
+            &pass::Schedule::new(topics.parse()?, rate.parse()?, seconds.parse()?),
+            &api::Api {
+                address: api.parse()?,
+                key,
+            },
         ),
+        ["redis", address, topics, rate, seconds] => pass::redis(
+            address.parse()?,
+            &pass::Schedule::new(topics.parse()?, rate.parse()?, seconds.parse()?),
+        ),
+        [
+            "storm",
+            address,
+            secret,
+            connections,
+            topics,
+            at_once,
+            ref certificate @ ..,
+        ] => {
+            let mut door = door(address, secret)?;
+            door.tls = certificate
+                .first()
+                .map(|it| stream::trust(it))
+                .transpose()?;
+            storm::run(
+                &door,
+                connections.parse()?,
+                topics.parse()?,
+                at_once.parse()?,
+            )
+        }
         _ => {
             eprintln!("{USAGE}");
             process::exit(2);

@@ -36,7 +36,7 @@ pub(super) fn gather(
             && clients.len() - answered < at_once
             && let Some(request) = requests.next()
         {
-            clients.push(Client::connect(door.address, request, clients.len(), poll)?);
+            clients.push(Client::connect(door, request, clients.len(), poll)?);
         }
         poll.poll(&mut events, Some(Duration::from_secs(10)))?;
         if events.is_empty() {
