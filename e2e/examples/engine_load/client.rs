@@ -42,6 +42,11 @@ pub(super) struct Client {
     /// What is still to be sent.
     out: Vec<u8>,
     sent: usize,
+    frames: Frames,
+}
+
+/// What came, cut into frames.
+pub(super) struct Frames {
     /// The response's head, until it is whole.
     head: Option<Vec<u8>>,
     /// A frame of which a part has come.
@@ -65,8 +70,7 @@ impl Client {
             stream: Stream { socket, tls },
             out: request,
             sent: 0,
-            head: Some(Vec::new()),
-            part: Vec::new(),
+            frames: Frames::default(),
         })
     }
 
@@ -109,15 +113,27 @@ impl Client {
                 Err(error) if is_later(&error) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            self.take(&buffer[..count], &mut each)?;
+            self.frames.take(&buffer[..count], &mut each)?;
             // What comes later makes an edge, if the socket itself was read.
             if count < buffer.len() && self.stream.tls.is_none() {
                 return Ok(());
             }
         }
     }
+}
 
-    fn take(&mut self, mut bytes: &[u8], each: &mut impl FnMut(&[u8])) -> Outcome<()> {
+impl Default for Frames {
+    fn default() -> Self {
+        Self {
+            head: Some(Vec::new()),
+            part: Vec::new(),
+        }
+    }
+}
+
+impl Frames {
+    /// Takes what was read next, and gives the payload of every data frame that is whole.
+    pub(super) fn take(&mut self, mut bytes: &[u8], each: &mut impl FnMut(&[u8])) -> Outcome<()> {
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
             let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") else {

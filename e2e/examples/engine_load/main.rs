@@ -2,6 +2,7 @@
 //! client's own share is small and known. `e2e/figures/engine.sh` starts the gateway and says what it
 //! took.
 //!
+//! - `beside`: pings, and questions to the admin port, on a schedule;
 //! - `flood`: messages as fast as the gateway takes them;
 //! - `fan`: publications by the backends' API, counted where they are delivered;
 //! - `pass`: publications on a schedule through one gateway, and how late their deliveries by another come;
@@ -9,6 +10,7 @@
 //! - `storm`: clients connect, many at once, subscribe, and stay until standard input ends.
 
 mod api;
+mod beside;
 mod client;
 mod fan;
 mod flood;
@@ -23,6 +25,7 @@ use std::{env, process};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "arguments:
+  beside ADDRESS SECRET SECONDS ADMIN-ADDRESS
   flood ADDRESS SECRET CONNECTIONS BYTES SECONDS
   fan ADDRESS SECRET CONNECTIONS BYTES SECONDS API-ADDRESS API-KEY
   pass ADDRESS SECRET SUBSCRIBERS TOPICS PER-SECOND SECONDS API-ADDRESS API-KEY
@@ -40,6 +43,9 @@ fn main() -> Outcome<()> {
         })
     };
     match *arguments {
+        ["beside", address, secret, seconds, admin] => {
+            beside::run(&door(address, secret)?, seconds.parse()?, admin.parse()?)
+        }
         ["flood", address, secret, connections, bytes, seconds] => flood::run(
             &door(address, secret)?,
             connections.parse()?,

@@ -9,6 +9,7 @@ mod bench;
 mod bystander;
 mod crowd;
 mod drain;
+mod flood;
 mod listener;
 mod publisher;
 mod python;
@@ -16,6 +17,7 @@ mod raw;
 mod redis_away;
 mod refusals;
 mod script;
+mod slow;
 mod tls;
 
 use std::time::Duration;

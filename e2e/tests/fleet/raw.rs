@@ -13,7 +13,8 @@ pub(crate) const CONTINUATION: u8 = 0x0;
 pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const PING: u8 = 0x9;
-const CLOSE: u8 = 0x8;
+pub(crate) const PONG: u8 = 0xa;
+pub(crate) const CLOSE: u8 = 0x8;
 
 /// An upgraded connection.
 pub(crate) struct Raw {
@@ -59,6 +60,45 @@ impl Raw {
     /// Sends bytes as they are. The error says that the server closed.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.stream.write_all(bytes).await.map_err(lost)
+    }
+
+    /// Reads the next frame, its opcode and its payload. None: the connection has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<(u8, Vec<u8>)>, Error> {
+        loop {
+            if let Some(frame) = self.frame() {
+                return Ok(Some(frame));
+            }
+            if !self.read().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Sends the same bytes over and over while it reads, until the server closes. `each` is given what
+    /// comes.
+    pub(crate) async fn pour(&mut self, block: &[u8], mut each: impl FnMut(u8, &[u8])) {
+        let mut at = 0;
+        loop {
+            let (mut from, mut to) = self.stream.split();
+            tokio::select! {
+                read = from.read_buf(&mut self.received) => {
+                    if !matches!(read, Ok(1..)) {
+                        return;
+                    }
+                }
+                sent = to.write(&block[at..]) => match sent {
+                    Ok(bytes) => at = (at + bytes) % block.len(),
+                    // What came before the end may still be unread.
+                    Err(_) => while matches!(from.read_buf(&mut self.received).await, Ok(1..)) {},
+                }
+            }
+            while let Some((opcode, payload)) = self.frame() {
+                each(opcode, &payload);
+                if opcode == CLOSE {
+                    return;
+                }
+            }
+        }
     }
 
     /// Reads until the connection ends; the code of its Close frame. None: it ended without one.

@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) eof: bool,
     /// The last write was not short, or an edge came after it.
     pub(super) writable: bool,
+    /// Its last read had many bytes: it is read after those that have few.
+    pub(super) busy: bool,
     /// Not read from, because its queue is long.
     pub(super) paused: bool,
     /// Replies lie in the receive buffer that must go out before anything in the queue.
@@ -107,6 +109,7 @@ impl Connection {
             hangup: false,
             eof: false,
             writable: true,
+            busy: false,
             paused: false,
             holding: false,
             in_ready: false,

@@ -26,6 +26,13 @@ pub(super) const WAKE: Token = Token(usize::MAX);
 /// Events taken at once. More wait for the next turn.
 const EVENTS: usize = 1024;
 
+/// Bytes that one turn reads from connections with much to say, and as much as one read more. Who has
+/// little to say is read between.
+const FLOOD_BYTES: u64 = 192 << 10;
+
+/// A read of this many bytes shows a connection with much to say.
+const BUSY_BYTES: u64 = 8 << 10;
+
 /// Commands of about this many bytes run in one turn. A burst of publications goes out in pieces, so
 /// that a client that reads is not taken for one that does not.
 const TURN_BYTES: usize = 1 << 20;
@@ -130,16 +137,20 @@ impl<H: Handler> Reactor<H> {
 
     pub(super) fn turn(&mut self, events: &Events, now: Instant) {
         self.cx.now = now;
-        let ready = self.cx.ready.len();
         for event in events {
             self.event(event);
         }
+        let ready = self.cx.ready.len();
+        let before = self.cx.counters.bytes_in;
         for _ in 0..ready {
+            if self.cx.counters.bytes_in - before >= FLOOD_BYTES {
+                break;
+            }
             if let Some(id) = self.cx.ready.pop_front()
                 && let Some(connection) = self.cx.connection_mut(id)
             {
                 connection.in_ready = false;
-                self.read(id);
+                self.read_and_judge(id);
             }
         }
         self.reap();
@@ -170,10 +181,26 @@ impl<H: Handler> Reactor<H> {
                 self.cx.mark_dirty(id);
             }
         }
-        if self.cx.connections[index].in_ready {
+        let connection = &self.cx.connections[index];
+        if connection.in_ready {
             return;
         }
+        if connection.busy {
+            self.cx.mark_ready(id);
+            return;
+        }
+        self.read_and_judge(id);
+    }
+
+    /// Reads a connection once, and remembers whether it had much to say: such a one is read after those that
+    /// have little, and only so many of them in one turn.
+    fn read_and_judge(&mut self, id: SessionId) {
+        let before = self.cx.counters.bytes_in;
         self.read(id);
+        let busy = self.cx.counters.bytes_in - before >= BUSY_BYTES;
+        if let Some(connection) = self.cx.connection_mut(id) {
+            connection.busy = busy;
+        }
     }
 
     fn alarms(&mut self) {

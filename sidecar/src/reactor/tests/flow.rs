@@ -205,6 +205,33 @@ fn reading_stops_past_half_of_the_bound_and_resumes_when_empty() {
     assert_eq!(paces, [&Seen::Pause, &Seen::Resume]);
 }
 
+/// What many clients have to say at once is read in parts, so that one with little to say does not wait
+/// for all of it.
+#[test]
+fn a_flood_is_read_in_parts_and_a_small_message_beside_it_at_once() {
+    let mut rig = Rig::new(Options::default());
+    let mut flooders: Vec<_> = (0..20).map(|_| rig.connect(b"").1).collect();
+    let (_, mut calm) = rig.connect(b"");
+    let burst = frame(0x8a, &[0; 120]).repeat(10_000);
+    let mut flood = || {
+        for flooder in &mut flooders {
+            while std::io::Write::write(&mut flooder.stream, &burst).is_ok() {}
+        }
+    };
+    flood();
+    for number in 1..=100 {
+        rig.turn();
+        flood();
+        calm.send(&frame(0x81, b"calm"));
+        let before = rig.reactor.cx.counters.bytes_in;
+        rig.turn();
+        assert_eq!(rig.messages(), number);
+        let read = rig.reactor.cx.counters.bytes_in - before;
+        // A turn's part, and at most one read past it.
+        assert!((1..=(192 + 64 + 8) << 10).contains(&read), "{read}");
+    }
+}
+
 #[test]
 fn an_echo_client_that_does_not_read_fills_no_more_than_the_bound_and_one_read() {
     let mut rig = Rig::new(small());
