@@ -213,10 +213,8 @@ impl<'a> Text<'a> {
     #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         let is_next = |at: usize| self.json.get(at) == Some(&byte);
-        if !is_next(self.at) {
-            if !self.space() || !is_next(self.at) {
-                return false;
-            }
+        if !is_next(self.at) && (!self.space() || !is_next(self.at)) {
+            return false;
         }
         self.at += 1;
         true
