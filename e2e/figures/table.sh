@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All figures of one gateway beside its peers and of what it adds to Redis, one after the other on this machine.
+# All figures of one gateway, one after the other on this machine: beside its peers, beside a flood, and what two of
+# them add to Redis.
 # UWEBSOCKETS is as in echo.sh.
 # Usage: e2e/figures/table.sh [ROUNDS]
 set -euo pipefail
@@ -7,7 +8,7 @@ cd "$(dirname "$0")"
 rounds=${1:-5}
 
 lscpu | grep 'Model name'
-for figures in echo engine api publish; do
+for figures in echo engine flood api publish; do
     printf '\n%s\n\n' "$figures"
     "./$figures.sh" "$rounds"
 done
