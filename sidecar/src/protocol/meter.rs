@@ -88,13 +88,15 @@ impl Meter {
         }
         self.messages.level -= 1.0;
         self.bytes.level -= bytes as f64;
-        [(&self.messages, message_rate), (&self.bytes, byte_rate)]
-            .into_iter()
-            .find(|(bucket, rate)| !is_much(bucket.level, *rate))
-            .map_or(Verdict::Fine, |(bucket, rate)| Verdict::Low {
-                remaining: bucket.level.max(0.0) as u64,
-                limit: rate.into(),
-            })
+        let (bucket, rate) = if is_much(self.messages.level, message_rate) {
+            (&self.bytes, byte_rate)
+        } else {
+            (&self.messages, message_rate)
+        };
+        Verdict::Low {
+            remaining: bucket.level.max(0.0) as u64,
+            limit: rate.into(),
+        }
     }
 
     /// So many frames have come that are no messages: pings, pongs, fragments but the last. Each costs as

@@ -11,6 +11,9 @@ use crate::wire::{Assembled, Event, Header, Kind};
 /// Size of the receive buffer: a larger one falls out of the caches.
 pub(super) const RECEIVE_BYTES: usize = 64 * 1024;
 
+/// A read of this many bytes shows a connection with much to say.
+const BUSY_BYTES: usize = 8 << 10;
+
 /// Room in front of what is received, so that the reply to a message that ended in this read, but
 /// began in an earlier one, can be sent together with those behind it.
 const HEADROOM_BYTES: usize = 4 * 1024;
@@ -45,6 +48,8 @@ impl<H: Handler> Reactor<H> {
         let buffer = &mut self.buffer.0[HEADROOM_BYTES..];
         let input = connection.read(buffer, &mut self.ciphertext);
         let ending = connection.phase == Phase::Ending;
+        connection.busy =
+            !ending && matches!(input, Ok(Input::Bytes { wire, .. }) if wire >= BUSY_BYTES);
         match input {
             Ok(Input::Bytes { wire, .. }) if ending => {
                 if connection.linger(wire) {

@@ -27,11 +27,8 @@ pub(super) const WAKE: Token = Token(usize::MAX);
 const EVENTS: usize = 1024;
 
 /// Bytes that one turn reads from connections with much to say, and as much as one read more. Who has
-/// little to say is read between.
+/// little to say is read before them.
 const FLOOD_BYTES: u64 = 192 << 10;
-
-/// A read of this many bytes shows a connection with much to say.
-const BUSY_BYTES: u64 = 8 << 10;
 
 /// Commands of about this many bytes run in one turn. A burst of publications goes out in pieces, so
 /// that a client that reads is not taken for one that does not.
@@ -150,7 +147,7 @@ impl<H: Handler> Reactor<H> {
                 && let Some(connection) = self.cx.connection_mut(id)
             {
                 connection.in_ready = false;
-                self.read_and_judge(id);
+                self.read(id);
             }
         }
         self.reap();
@@ -189,18 +186,7 @@ impl<H: Handler> Reactor<H> {
             self.cx.mark_ready(id);
             return;
         }
-        self.read_and_judge(id);
-    }
-
-    /// Reads a connection once, and remembers whether it had much to say: such a one is read after those that
-    /// have little, and only so many of them in one turn.
-    fn read_and_judge(&mut self, id: SessionId) {
-        let before = self.cx.counters.bytes_in;
         self.read(id);
-        let busy = self.cx.counters.bytes_in - before >= BUSY_BYTES;
-        if let Some(connection) = self.cx.connection_mut(id) {
-            connection.busy = busy;
-        }
     }
 
     fn alarms(&mut self) {
