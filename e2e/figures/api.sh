@@ -10,7 +10,6 @@ seconds=${2:-2}
 . e2e/figures/rounds.sh
 . e2e/figures/gateway.sh
 
-cargo build --release --quiet --locked -p wse-sidecar --bins
 home=${XDG_CACHE_HOME:-$HOME/.cache}/wse/cymongoose-0.2.5
 if [ ! -e "$home/complete" ]; then
     python3 -m venv "$home"

@@ -10,9 +10,6 @@ seconds=${2:-3}
 . e2e/figures/rounds.sh
 . e2e/figures/gateway.sh
 
-cargo build --release --quiet --locked -p wse-sidecar --bins
-cargo build --release --quiet --locked -p wse-e2e --example engine_load
-
 certificate
 
 # Messages that were read as far as where they go: this gateway has no backend that takes them.

@@ -11,9 +11,6 @@ seconds=${2:-5}
 . e2e/figures/rounds.sh
 . e2e/figures/gateway.sh
 
-cargo build --release --quiet --locked -p wse-sidecar --bins
-cargo build --release --quiet --locked -p wse-e2e --example engine_load
-
 # beside NAME: adds a line for pings and one for probes to the files of that name.
 beside() {
     load beside "$seconds" "127.0.0.1:$admin" |

@@ -1,4 +1,8 @@
-# Sourced behind rounds.sh: gateways with one reactor, in which every limit is in force and no client meets one.
+# Sourced behind rounds.sh: gateways with one reactor, in which every limit is in force and no client meets one,
+# and the load for them, both built here.
+
+cargo build --release --quiet --locked -p wse-sidecar --bins
+cargo build --release --quiet --locked -p wse-e2e --example engine_load
 
 secret=an-example-secret-of-32-bytes-or-more
 api_key=for-nobody-else

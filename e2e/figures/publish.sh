@@ -10,9 +10,6 @@ seconds=${2:-5}
 . e2e/figures/rounds.sh
 . e2e/figures/gateway.sh
 
-cargo build --release --quiet --locked -p wse-sidecar --bins
-cargo build --release --quiet --locked -p wse-e2e --example engine_load
-
 redis=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
 taskset -c 0 redis-server --port "$redis" --bind 127.0.0.1 --save '' --appendonly no --dir "$work" >"$work/redis.log" &
 until redis-cli -p "$redis" ping >/dev/null 2>&1; do sleep 0.05; done

@@ -9,13 +9,12 @@ use wse_e2e::Error;
 use wse_e2e::fleet::{Config, Gateway, Setup};
 
 use crate::bystander::Bystander;
-use crate::raw::{self, CLOSE, PING, PONG, Raw, TEXT};
+use crate::raw::{self, CLOSE, FIN, PING, PONG, Raw, TEXT};
 use crate::{Outcome, alone, growth, has_grown};
 
 const FLOODERS: usize = 100;
 /// What a flooder sends with one write.
 const BLOCK_BYTES: usize = 64 << 10;
-const FIN: u8 = 0x80;
 
 /// What a flooder was told so far.
 #[derive(Default)]
@@ -145,9 +144,7 @@ impl Told {
         let says = |text: &[u8]| payload.windows(text.len()).any(|part| part == text);
         match opcode {
             CLOSE => {
-                let code = payload
-                    .first_chunk()
-                    .map_or(1005, |code| u16::from_be_bytes(*code));
+                let code = raw::code_in(payload);
                 self.closed.store(code.into(), Ordering::Relaxed);
             }
             TEXT if says(b"RATE_LIMITED") => _ = self.limited.fetch_add(1, Ordering::Relaxed),

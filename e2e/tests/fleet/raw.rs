@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use wse_e2e::Error;
 use wse_e2e::fleet::Gateway;
 
-/// Opcodes of RFC 6455 section 5.2.
+/// The bit of a last frame, and opcodes (RFC 6455 section 5.2).
+pub(crate) const FIN: u8 = 0x80;
 pub(crate) const CONTINUATION: u8 = 0x0;
 pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;
@@ -131,8 +132,7 @@ impl Raw {
     fn next_close(&mut self) -> Option<u16> {
         while let Some((opcode, payload)) = self.frame() {
             if opcode == CLOSE {
-                let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                return Some(code.unwrap_or(1005));
+                return Some(code_in(&payload));
             }
         }
         None
@@ -169,6 +169,12 @@ impl Raw {
         let frame: Vec<u8> = self.received.drain(..end).collect();
         Some((first & 0x0f, frame[head..].to_vec()))
     }
+}
+
+/// The code in a Close frame's payload; 1005 when it has none.
+pub(crate) fn code_in(payload: &[u8]) -> u16 {
+    let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+    code.unwrap_or(1005)
 }
 
 /// A client's frame. `first` is FIN, the reserved bits and the opcode.

@@ -13,11 +13,9 @@ use wse_e2e::fleet::{Gateway, Setup};
 use wse_e2e::token::Claims;
 
 use crate::bystander::Bystander;
-use crate::raw::{self, BINARY, CONTINUATION, PING, Raw, TEXT};
+use crate::raw::{self, BINARY, CONTINUATION, FIN, PING, Raw, TEXT};
 use crate::script::Script;
 use crate::{Outcome, alone, growth, has_grown};
-
-const FIN: u8 = 0x80;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_is_told_that_its_token_is_no_good_and_stays_away() -> Outcome {

@@ -9,11 +9,10 @@ use wse_e2e::client::{Client, Dial};
 use wse_e2e::fleet::config::{Durability, History, SlowConsumer, TopicPolicy, WhenAway};
 use wse_e2e::fleet::{Gateway, Setup};
 
-use crate::raw::{self, Raw, TEXT};
+use crate::raw::{self, FIN, Raw, TEXT};
 use crate::{Outcome, alone, growth, has_grown};
 
 const TOPIC: &str = "flow";
-const FIN: u8 = 0x80;
 /// Subscribers that do not read.
 const SLOW: usize = 4;
 /// What may be queued for each of them.
