@@ -49,6 +49,13 @@ pub(super) const MOST_REACTORS: usize = 128;
 pub(super) struct Reactors(u128);
 
 impl Reactors {
+    /// So many, from number 0 on.
+    pub(super) fn first(count: usize) -> Self {
+        let mut all = Self::default();
+        (0..count).for_each(|reactor| all.add(reactor));
+        all
+    }
+
     fn add(&mut self, reactor: usize) {
         self.0 |= 1 << reactor;
     }
@@ -109,9 +116,14 @@ impl Table {
         }
     }
 
+    /// Reactors that want this topic by name.
+    pub(super) fn naming(&self, topic: &Topic) -> Reactors {
+        self.topics.get(topic).copied().unwrap_or_default()
+    }
+
     /// Reactors that want a publication on this topic.
     pub(super) fn wanting(&self, topic: &Topic) -> Reactors {
-        let mut all = self.topics.get(topic).copied().unwrap_or_default();
+        let mut all = self.naming(topic);
         self.patterns
             .each_match(topic, |reactors| all.0 |= reactors.0);
         all

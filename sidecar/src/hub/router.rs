@@ -9,11 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::command::{Announce, Command, Inbox, Leave, NotTaken};
 use super::control::{self, Question, Reply};
-use super::interest::{Call, MOST_REACTORS, Table};
+use super::interest::{Call, MOST_REACTORS, Reactors, Table};
 use super::metrics::Metrics;
 use super::policy::Settings;
 use super::ranking::{self, Shown};
 use crate::backplane::{BoxFuture, Interest, NodeId, Publication, Sink, State};
+use crate::topic::Topic;
 
 /// Publications go to a reactor in commands of about this size, so that one never fills its inbox.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -124,13 +125,15 @@ impl Router {
         self.0.urge_all(|| Command::Stay);
     }
 
-    /// Asks every reactor of this pod and puts the answers together.
+    /// Asks the reactors of this pod that may know something, and puts the answers together.
     pub(super) async fn ask(&self, question: Question) -> Reply {
+        let concerned = self.0.concerned(&question);
         let question = Arc::new(question);
         let bytes = question.bytes();
         let mut asked = Vec::new();
         let mut is_full = false;
-        for reactor in self.0.reactors() {
+        for reactor in concerned {
+            let reactor = &self.0.reactors()[reactor];
             let (answer, answered) = oneshot::channel();
             let ask = Command::Ask {
                 question: Arc::clone(&question),
@@ -164,6 +167,17 @@ impl Router {
 impl Shared {
     pub(super) fn reactors(&self) -> &[Reactor] {
         self.reactors.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Those that can answer: of a topic's subscribers only reactors know that want it by name.
+    fn concerned(&self, question: &Question) -> Reactors {
+        match question {
+            Question::Topic { name } => {
+                let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+                table.naming(&Topic::trusted(name))
+            }
+            _ => Reactors::first(self.reactors().len()),
+        }
     }
 
     fn urge_all(&self, command: impl Fn() -> Command) {

@@ -446,6 +446,21 @@ async fn a_question_weighs_what_it_carries_and_a_full_reactor_does_not_take_it()
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_topic_only_the_reactors_that_have_it_by_name_are_asked() {
+    let bench = Bench::new();
+    bench.want(0, &["a", "*"]);
+    bench.want(1, &["*"]);
+    rest().await;
+    bench.doors[1].is_full.store(true, Ordering::SeqCst);
+    bench.doors[0].commands.lock().unwrap().clear();
+    let about = |name: &str| Question::Topic { name: name.into() };
+    let asked = bench.router.ask(about("a"));
+    let (all, ()) = tokio::join!(asked, answer_at(&bench.doors[0], Reply::Count(3)));
+    assert_eq!(all, Reply::Count(3));
+    assert_eq!(bench.router.ask(about("b")).await, Reply::Count(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_fleet_says_which_pod_is_full() {
     let metrics = Metrics::new(&prometheus::Registry::new());
     let node = NodeId::new("pod");
