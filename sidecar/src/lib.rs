@@ -32,6 +32,8 @@ pub mod keyring;
 #[cfg(feature = "gateway")]
 mod panics;
 #[cfg(feature = "gateway")]
+mod patience;
+#[cfg(feature = "gateway")]
 pub mod protocol;
 #[cfg(feature = "gateway")]
 pub mod reactor;

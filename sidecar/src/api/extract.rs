@@ -12,10 +12,10 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use tokio::time::timeout;
 
 use super::Api;
 use super::failure::Failure;
+use crate::patience::timeout;
 
 /// How long a body may take to arrive.
 const BODY: Duration = Duration::from_secs(30);

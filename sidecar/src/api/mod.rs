@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::HeaderValue;
 use serde_json::value::RawValue;
 
 use crate::backplane::NodeId;
@@ -59,7 +60,8 @@ pub struct Settings {
 
 /// The API's state, shared by its requests.
 pub struct Api {
-    node: NodeId,
+    /// As the header that names it in answers: every node's name can be one.
+    node: Option<HeaderValue>,
     calls: Arc<dyn Calls>,
     prepare: Prepare,
     metrics: Metrics,
@@ -69,14 +71,14 @@ pub struct Api {
 impl Api {
     /// An API of the fleet behind `calls`, answering as `node`.
     pub fn new(
-        node: NodeId,
+        node: &NodeId,
         calls: Arc<dyn Calls>,
         prepare: Prepare,
         metrics: Metrics,
         settings: Settings,
     ) -> Arc<Self> {
         Arc::new(Self {
-            node,
+            node: HeaderValue::from_str(node.as_str()).ok(),
             calls,
             prepare,
             metrics,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use self::stream::Stream;
 use super::interests::Interests;
@@ -17,6 +17,7 @@ use super::{
     Error, Interest, Metrics, Node, NodeId, Past, Position, Publication, Publish, Replies, Sink,
     State, To,
 };
+use crate::patience::timeout;
 use crate::topic::Topic;
 
 mod stream;

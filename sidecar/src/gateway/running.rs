@@ -140,7 +140,7 @@ impl Running {
         let drain_metrics = drain::Metrics::new(registry).map_err(one)?;
         let (driver, drain) = Driver::new(doors, parts.schedule, drain_metrics);
         let api = Api::new(
-            node,
+            &node,
             Arc::new(fleet),
             prepare,
             api::Metrics::new(registry).map_err(one)?,

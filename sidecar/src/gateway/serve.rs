@@ -1,5 +1,6 @@
 //! Serves an axum router on a port that is not for clients.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::map_response;
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::CONNECTION;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::Service;
 
 use crate::{edge, panics};
 
@@ -75,7 +78,6 @@ pub(super) async fn serve(
     mut stage: watch::Receiver<Stage>,
 ) {
     let slots = Arc::new(Semaphore::new(bounds.connections as usize));
-    let router = last_answers(router, stage.clone());
     loop {
         let accepted = tokio::select! {
             // Connections in the accept queue first: closing the port resets them.
@@ -119,16 +121,19 @@ async fn attend(
     mut stage: watch::Receiver<Stage>,
 ) {
     let _ = stream.set_nodelay(true);
+    let calls = stage.clone();
+    let service = service_fn(|request| answer(router.clone(), request, &calls));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let last_word = async {
         closing(&mut stage).await;
         tokio::time::sleep(LAST_WORD).await;
     };
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = last_word => {
             connection.as_mut().graceful_shutdown();
@@ -141,14 +146,18 @@ async fn attend(
 }
 
 /// From the beginning of the exit on, an answer is its connection's last.
-fn last_answers(router: Router, stage: watch::Receiver<Stage>) -> Router {
-    router.layer(map_response(move |mut response: Response| {
-        if *stage.borrow() != Stage::Serving {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
-        }
-        std::future::ready(response)
-    }))
+async fn answer(
+    mut router: Router,
+    request: Request<Incoming>,
+    stage: &watch::Receiver<Stage>,
+) -> Result<Response, Infallible> {
+    // A router is always ready.
+    let mut response = router.call(request).await?;
+    if *stage.borrow() != Stage::Serving {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response)
 }
 
 /// Ends when the port is to close.

@@ -192,7 +192,7 @@ fn pod() -> Pod {
     });
     let registry = prometheus::Registry::new();
     let api = Api::new(
-        NodeId::new("pod-1"),
+        &NodeId::new("pod-1"),
         fake.clone(),
         prepare,
         Metrics::new(&registry).unwrap(),
