@@ -1,16 +1,27 @@
 #!/usr/bin/env bash
 # What one gateway's engine does on one core: inbound, fan-out, handshakes, a storm, memory at rest, plain and over
 # TLS. The gateway has one reactor and the Memory backplane; medians of the rounds.
-# Processor time is the gateway's, all its threads, user and system.
+# Processor time is the gateway's, all its threads, user and system. FLOORS is as in rounds.sh.
 # Usage: e2e/figures/engine.sh [ROUNDS] [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-5}
 seconds=${2:-3}
+fans=('100 95' '1000 95' '100 1024')
 . e2e/figures/rounds.sh
 . e2e/figures/gateway.sh
 
 certificate
+build_floors
+
+# What the floor does in the place of the gateway, in millions a second: `floor FILE MODE BYTES CLIENT ARGUMENT...`
+floor() {
+    [ -n "${FLOORS:-}" ] || return 0
+    serve_floor sink "$2" "$3"
+    taskset -c 1 "$work/$4" 127.0.0.1 "$port" / "${@:5}" 2>/dev/null |
+        sed -nE 's#.*(msgs|deliveries)/s ([0-9]+).*#\2#p' | awk '{ printf "%.1f\n", $1 / 1e6 }' >>"$work/floor.$1"
+    stop
+}
 
 # Messages that were read as far as where they go: this gateway has no backend that takes them.
 routed() { curl -fs "localhost:$admin/metrics" | awk '/^wse_inbound_messages_total\{outcome="no_backend"\}/ { print $2 }'; }
@@ -70,28 +81,36 @@ storm() {
 }
 
 for _ in $(seq "$rounds"); do
-    for bytes in 64 180 1024; do inbound $bytes; done
-    fan 100 95
-    fan 1000 95
-    fan 100 1024
+    for bytes in 64 180 1024; do
+        inbound $bytes
+        floor inbound.$bytes 1 $bytes flood 100 $bytes "$seconds"
+    done
+    for load in "${fans[@]}"; do
+        read -r subscribers bytes <<<"$load"
+        fan "$subscribers" "$bytes"
+        floor "fan.$subscribers.$bytes" 2 "$bytes" fan "$subscribers" "$seconds"
+    done
     storm accept 15000 0 256 4096
     storm storm 10000 10 3000 4096
     storm idle 19000 1 16 64
     storm idle-tls 19000 1 16 64 tls
 done
 
-line() { printf '| %-58s | %14s | %26s |\n' "$@"; }
-line work figure 'for a processor second'
-line --- --- ---
-for bytes in 64 180 1024; do
-    line "inbound, 100 connections, $bytes B, messages/s" "$(of inbound.$bytes 1) M" "$(of inbound.$bytes 2) M"
-done
-for load in '100 95' '1000 95' '100 1024'; do
+line() { printf '| %-58s | %14s | %26s | %14s |\n' "$@"; }
+# row WORK FILE: both columns of a file, and the floor with its ratio.
+row() {
+    local floor=
+    [ -z "${FLOORS:-}" ] || floor="$(of "floor.$2" 1) M, $(ratio "$(of "$2" 1)" "$(of "floor.$2" 1)")"
+    line "$1" "$(of "$2" 1) M" "$(of "$2" 2) M" "$floor"
+}
+line work figure 'for a processor second' 'floor, to it'
+line --- ---: ---: ---:
+for bytes in 64 180 1024; do row "inbound, 100 connections, $bytes B, messages/s" inbound.$bytes; done
+for load in "${fans[@]}"; do
     read -r subscribers bytes <<<"$load"
-    line "fan-out, $subscribers subscribers, $bytes B, deliveries/s" \
-        "$(of "fan.$subscribers.$bytes" 1) M" "$(of "fan.$subscribers.$bytes" 2) M"
+    row "fan-out, $subscribers subscribers, $bytes B, deliveries/s" "fan.$subscribers.$bytes"
 done
-line 'accept, JWT checked, until server_ready, 256 at once' "$(of storm.accept 2) us" ''
-line '10,000 at once, 10 topics each, until the last ack' "$(of storm.storm 1) s" "$(of storm.storm 2) us each"
-line '19,000 idle, one subscription, a connection' "$(of storm.idle 3) B" "$(of storm.idle 4) B of kernel slab"
-line '19,000 idle over TLS, one subscription, a connection' "$(of storm.idle-tls 3) B" "$(of storm.idle-tls 4) B of kernel slab"
+line 'accept, JWT checked, until server_ready, 256 at once' "$(of storm.accept 2) us" '' ''
+line '10,000 at once, 10 topics each, until the last ack' "$(of storm.storm 1) s" "$(of storm.storm 2) us each" ''
+line '19,000 idle, one subscription, a connection' "$(of storm.idle 3) B" "$(of storm.idle 4) B of kernel slab" ''
+line '19,000 idle over TLS, one subscription, a connection' "$(of storm.idle-tls 3) B" "$(of storm.idle-tls 4) B of kernel slab" ''

@@ -12,12 +12,7 @@ printf %s "$api_key" >"$work/api"
 # Starts one: `start NAME [JSON]`, the latter its configuration beside what they have in common. Sets `server`, and
 # `public`, `api` and `admin`, its ports.
 start() {
-    read -r public api admin <<<"$(python3 - <<'PY'
-import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-print(*(s.getsockname()[1] for s in sockets))
-PY
-)"
+    read -r public api admin <<<"$(free_ports 3)"
     cat >"$work/own.json" <<<"${2:-{\}}"
     jq -s '.[0] * .[1]' - "$work/own.json" >"$work/$1.json" <<JSON
 {

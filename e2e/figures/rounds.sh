@@ -20,6 +20,35 @@ serve() {
     address=$(cat "$work/address")
 }
 
+# So many TCP ports that nobody listens on.
+free_ports() {
+    python3 - "$1" <<'PY'
+import socket, sys
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(s.getsockname()[1] for s in sockets))
+PY
+}
+
+# FLOORS names a folder of C programs that do as little as a server can: `floor.c` echoes without looking, `sink.c`
+# walks and unmasks frames or sends prepared ones; `flood.c` and `fan.c` are their clients. Without it they are left out.
+build_floors() {
+    local name
+    [ -n "${FLOORS:-}" ] || { echo 'floors are left out: FLOORS names no folder of them'; return; }
+    for name in floor sink flood fan; do gcc -O2 -o "$work/$name" "$FLOORS/$name.c"; done
+}
+
+# Starts a floor: `serve_floor NAME [ARGUMENT...]`. Sets `server`, `address` and `port`.
+serve_floor() {
+    port=$(free_ports 1)
+    address=127.0.0.1:$port
+    taskset -c 0 "$work/$1" "$port" "${@:2}" &
+    server=$!
+    until (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        kill -0 $server
+        sleep 0.02
+    done
+}
+
 stop() {
     kill -9 $server
     wait $server 2>/dev/null || true

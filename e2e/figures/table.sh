@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All figures of one gateway, one after the other on this machine: beside its peers, beside a flood, and what two of
 # them add to Redis.
-# UWEBSOCKETS is as in echo.sh.
+# UWEBSOCKETS is as in echo.sh, FLOORS as in rounds.sh.
 # Usage: e2e/figures/table.sh [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")"
