@@ -34,14 +34,15 @@ PY
 build_floors() {
     local name
     [ -n "${FLOORS:-}" ] || { echo 'floors are left out: FLOORS names no folder of them'; return; }
-    for name in floor sink flood fan; do gcc -O2 -o "$work/$name" "$FLOORS/$name.c"; done
+    mkdir "$work/floors"
+    for name in floor sink flood fan; do gcc -O2 -o "$work/floors/$name" "$FLOORS/$name.c"; done
 }
 
 # Starts a floor: `serve_floor NAME [ARGUMENT...]`. Sets `server`, `address` and `port`.
 serve_floor() {
     port=$(free_ports 1)
     address=127.0.0.1:$port
-    taskset -c 0 "$work/$1" "$port" "${@:2}" &
+    taskset -c 0 "$work/floors/$1" "$port" "${@:2}" &
     server=$!
     until (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
         kill -0 $server

@@ -304,6 +304,35 @@ const LANES: usize = 16;
 #[inline(never)]
 fn special(json: &[u8], from: usize) -> u64 {
     let rest = &json[from..];
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512bw") {
+        #[allow(unsafe_code)]
+        // SAFETY: the function needs nothing but AVX-512BW, which the processor has just been seen to
+        // have.
+        return unsafe { avx512(rest) };
+    }
+    portable(json, rest)
+}
+
+/// The same with AVX-512, where a block is one register and each comparison gives its word.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bw")]
+fn avx512(rest: &[u8]) -> u64 {
+    use std::arch::x86_64::{
+        _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
+    };
+    let count = rest.len().min(BLOCK) as u32;
+    let there = u64::MAX.checked_shr(u64::BITS - count).unwrap_or(0);
+    #[allow(unsafe_code)]
+    // SAFETY: it reads the bytes whose bits are set in the mask, and those are the slice's.
+    let bytes = unsafe { _mm512_maskz_loadu_epi8(there, rest.as_ptr().cast()) };
+    let is = |byte: u8| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte as i8));
+    let control = _mm512_cmplt_epu8_mask(bytes, _mm512_set1_epi8(b' ' as i8));
+    there & (is(b'"') | is(b'\\') | control)
+}
+
+/// Compiled for what every processor of the target has: SSE2 on x86-64, NEON on aarch64.
+fn portable(json: &[u8], rest: &[u8]) -> u64 {
     if let Some(block) = rest.first_chunk() {
         return in_block(block);
     }
@@ -462,6 +491,18 @@ mod tests {
             }
             bytes
         })
+    }
+
+    #[test]
+    fn both_ways_see_the_same_bytes_of_a_block() {
+        let source: Vec<u8> = (0..200_u8).map(|i| i.wrapping_mul(7)).collect();
+        for length in 0..source.len() {
+            for from in 0..=length {
+                let json = &source[..length];
+                let portable = portable(json, &json[from..]);
+                assert_eq!(special(json, from), portable, "{from} of {length}");
+            }
+        }
     }
 
     proptest! {
