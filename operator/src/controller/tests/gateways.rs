@@ -1,6 +1,7 @@
 //! The gateways of pods, each at an address of its own. What they are told is written down among the
 //! calls to the API server.
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 
 use axum::http::StatusCode;
@@ -30,15 +31,31 @@ pub(super) fn address(number: u8) -> String {
 /// Answers at every address, and says at which port. Where no gateway was put there is one without
 /// clients that forgets at once that it was asked to drain, and cannot take it back.
 pub(super) async fn listen(server: &Server) -> u16 {
-    let mut port = 0;
-    for number in 1..=ADDRESSES {
-        let place = (Ipv4Addr::new(127, 0, 0, number), port);
-        let listener = TcpListener::bind(place).await.unwrap();
-        port = listener.local_addr().unwrap().port();
+    let listeners = bind().await;
+    let port = listeners[0].local_addr().unwrap().port();
+    for (number, listener) in (1..).zip(listeners) {
         let gateway = gateway(server.clone(), address(number));
         tokio::spawn(async move { axum::serve(listener, gateway).await });
     }
     port
+}
+
+/// One port at every address. Where one is free, another test may have it elsewhere.
+async fn bind() -> Vec<TcpListener> {
+    'port: loop {
+        let mut listeners = Vec::new();
+        let mut port = 0;
+        for number in 1..=ADDRESSES {
+            let place = (Ipv4Addr::new(127, 0, 0, number), port);
+            let listener = match TcpListener::bind(place).await {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => continue 'port,
+                listener => listener.unwrap(),
+            };
+            port = listener.local_addr().unwrap().port();
+            listeners.push(listener);
+        }
+        return listeners;
+    }
 }
 
 fn gateway(server: Server, address: String) -> Router {
