@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # The echo example (the engine and the reactor alone) beside the echo servers of fastwebsockets and uWebSockets, and
 # over TLS beside itself: messages a second, and server CPU microseconds a message. Alternating rounds, medians.
-# UWEBSOCKETS names a checkout of uWebSockets that has its uSockets; without it that server is left out. FLOORS is as
-# in rounds.sh.
+# UWEBSOCKETS names a checkout of uWebSockets that has its uSockets; without it that server is left out.
 # Usage: e2e/figures/echo.sh [ROUNDS] [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -32,8 +31,6 @@ if [ -n "${UWEBSOCKETS:-}" ]; then
 else
     echo 'uwebsockets is left out: UWEBSOCKETS names no checkout of it'
 fi
-build_floors
-[ -z "${FLOORS:-}" ] || peers+=(floor)
 
 # Adds a round of a server to its file: messages a second, and CPU microseconds a message.
 round() {
@@ -46,7 +43,6 @@ round() {
         ;;
     fastwebsockets) serve "$target/examples/echo_fastwebsockets" 127.0.0.1:0 ;;
     uwebsockets) serve "$work/uwebsockets" 0 ;;
-    floor) serve_floor floor ;;
     esac
     before=$(ticks)
     taskset -c 1 "$target/examples/echo_load" "$address" "$connections" "$bytes" "$seconds" "${trust[@]}" >"$work/load"

@@ -17,7 +17,7 @@ build_floors
 # What the floor does in the place of the gateway, in millions a second: `floor FILE MODE BYTES CLIENT ARGUMENT...`
 floor() {
     [ -n "${FLOORS:-}" ] || return 0
-    serve_floor sink "$2" "$3"
+    serve_sink "$2" "$3"
     taskset -c 1 "$work/floors/$4" 127.0.0.1 "$port" / "${@:5}" 2>/dev/null |
         sed -nE 's#.*(msgs|deliveries)/s ([0-9]+).*#\2#p' | awk '{ printf "%.1f\n", $1 / 1e6 }' >>"$work/floor.$1"
     stop

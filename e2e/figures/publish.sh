@@ -10,7 +10,7 @@ seconds=${2:-5}
 . e2e/figures/rounds.sh
 . e2e/figures/gateway.sh
 
-redis=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
+redis=$(free_ports 1)
 taskset -c 0 redis-server --port "$redis" --bind 127.0.0.1 --save '' --appendonly no --dir "$work" >"$work/redis.log" &
 until redis-cli -p "$redis" ping >/dev/null 2>&1; do sleep 0.05; done
 backplane="{\"backplane\": {\"Redis\": {\"url\": \"redis://127.0.0.1:$redis\"}}}"

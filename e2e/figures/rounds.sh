@@ -29,20 +29,19 @@ print(*(s.getsockname()[1] for s in sockets))
 PY
 }
 
-# FLOORS names a folder of C programs that do as little as a server can: `floor.c` echoes without looking, `sink.c`
-# walks and unmasks frames or sends prepared ones; `flood.c` and `fan.c` are their clients. Without it they are left out.
+# FLOORS names a folder with the C programs `sink.c`, which walks and unmasks frames or sends prepared ones and does
+# nothing else, and `flood.c` and `fan.c`, its clients. Without it they are left out.
 build_floors() {
     local name
     [ -n "${FLOORS:-}" ] || { echo 'floors are left out: FLOORS names no folder of them'; return; }
     mkdir "$work/floors"
-    for name in floor sink flood fan; do gcc -O2 -o "$work/floors/$name" "$FLOORS/$name.c"; done
+    for name in sink flood fan; do gcc -O2 -o "$work/floors/$name" "$FLOORS/$name.c"; done
 }
 
-# Starts a floor: `serve_floor NAME [ARGUMENT...]`. Sets `server`, `address` and `port`.
-serve_floor() {
+# Starts it: `serve_sink MODE BYTES`. Sets `server` and `port`.
+serve_sink() {
     port=$(free_ports 1)
-    address=127.0.0.1:$port
-    taskset -c 0 "$work/floors/$1" "$port" "${@:2}" &
+    taskset -c 0 "$work/floors/sink" "$port" "$@" &
     server=$!
     until (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
         kill -0 $server
