@@ -3,9 +3,6 @@
 //! the server's certificate, which must be for `localhost`. Prints the number of messages and messages per
 //! second. It checks the length of every echo, and the content of each connection's first.
 
-#[path = "engine_load/stream.rs"]
-mod stream;
-
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream as Blocking};
@@ -16,8 +13,7 @@ use std::{env, process};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustls::ClientConfig;
-
-use stream::{Stream, is_later, trust};
+use wse_e2e::raw::{self, Stream, is_later, trust};
 
 const MASK: [u8; 4] = [0x12, 0x9a, 0x34, 0x56];
 
@@ -57,7 +53,7 @@ fn frames(payload_bytes: usize) -> Frames {
 fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, Box<dyn Error>> {
     let mut socket = Blocking::connect(address)?;
     socket.set_nodelay(true)?;
-    let mut tls = stream::begin(tls)?;
+    let mut tls = raw::begin(tls)?;
     match &mut tls {
         None => upgrade(&mut socket, address)?,
         Some(tls) => upgrade(&mut rustls::Stream::new(&mut **tls, &mut socket), address)?,

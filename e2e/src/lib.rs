@@ -1,5 +1,5 @@
 //! What the tests and `wse-bench` use to look at a fleet from the outside: a WebSocket client that
-//! shares no code with the gateway, a small HTTP client for the backends' API and the admin port,
+//! shares no code with the gateway, thousands of raw ones in a thread, a small HTTP client for the backends' API and the admin port,
 //! tokens, and processes (gateways and a Redis) that end with the value that holds them. Of the
 //! gateway's own crate it knows the configuration file, which it writes as the operator does.
 
@@ -9,6 +9,7 @@ pub mod fleet;
 mod http;
 pub mod metrics;
 pub mod ports;
+pub mod raw;
 pub mod redis;
 pub mod token;
 

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use wse_e2e::raw::{Frames, masked};
 
-use super::Outcome;
-use super::client::{Door, Frames, masked};
+use super::{Gateway, Outcome};
 
 /// One after the other: so the next ping does not wait for the last one's answer.
 const PINGERS: u32 = 8;
@@ -19,9 +19,9 @@ const PROBE_EVERY: Duration = Duration::from_millis(20);
 /// An answer that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn run(door: &Door, seconds: f64, admin: SocketAddr) -> Outcome<()> {
+pub(super) fn run(gateway: &Gateway, seconds: f64, admin: SocketAddr) -> Outcome<()> {
     let pingers: Outcome<Vec<_>> = (0..PINGERS)
-        .map(|number| Pinger::connect(door, number))
+        .map(|number| Pinger::connect(gateway, number))
         .collect();
     let mut prober = Prober::connect(admin)?;
     let begin = Instant::now();
@@ -77,15 +77,15 @@ struct Pinger {
 }
 
 impl Pinger {
-    fn connect(door: &Door, number: u32) -> Outcome<Self> {
-        let stream = connect(door.address)?;
+    fn connect(gateway: &Gateway, number: u32) -> Outcome<Self> {
+        let stream = connect(gateway.door.address)?;
         let mut pinger = Self {
             stream,
             frames: Frames::default(),
             ping: masked(br#"{"c":"WSE","t":"ping","p":{"timestamp":0}}"#),
             buffer: vec![0; 4 << 10],
         };
-        pinger.stream.write_all(&door.request(number as usize))?;
+        pinger.stream.write_all(&gateway.request(number as usize))?;
         pinger.wait("server_ready")?;
         Ok(pinger)
     }

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use serde_json::json;
+use wse_e2e::raw::{Api, Caller};
 
-use super::Outcome;
-use super::api::{Api, Caller};
-use super::client::Door;
 use super::storm::gather;
+use super::{Gateway, Outcome};
 
 /// Publications in a call.
 const BATCH: usize = 250;
@@ -18,7 +17,7 @@ const BATCH: usize = 250;
 const WINDOW_BYTES: usize = 1 << 20;
 
 pub(super) fn run(
-    door: &Door,
+    gateway: &Gateway,
     connections: usize,
     bytes: usize,
     seconds: f64,
@@ -26,7 +25,7 @@ pub(super) fn run(
 ) -> Outcome<()> {
     let topic = "engine.fan";
     let mut poll = Poll::new()?;
-    let (mut clients, _) = gather(door, &mut poll, connections, connections, |_| {
+    let (mut clients, _) = gather(gateway, &mut poll, connections, connections, |_| {
         vec![topic.to_owned()]
     })?;
     let call = batch(api, topic, bytes)?;

@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
-use super::Outcome;
-use super::client::{Door, masked};
+use wse_e2e::raw::masked;
+
 use super::storm::gather;
+use super::{Gateway, Outcome};
 
 /// Frames are repeated up to this size, so that a write is a large one.
 const BLOCK_BYTES: usize = 64 << 10;
 
-pub(super) fn run(door: &Door, connections: usize, bytes: usize, seconds: f64) -> Outcome<()> {
+pub(super) fn run(
+    gateway: &Gateway,
+    connections: usize,
+    bytes: usize,
+    seconds: f64,
+) -> Outcome<()> {
     let (head, tail) = (r#"{"c":"U","t":"bench","p":""#, r#""}"#);
     let filling = bytes
         .checked_sub(head.len() + tail.len())
@@ -21,7 +27,7 @@ pub(super) fn run(door: &Door, connections: usize, bytes: usize, seconds: f64) -
     let block = frame.repeat((BLOCK_BYTES / frame.len()).max(1));
 
     let mut poll = Poll::new()?;
-    let (mut clients, _) = gather(door, &mut poll, connections, connections, |_| {
+    let (mut clients, _) = gather(gateway, &mut poll, connections, connections, |_| {
         vec!["engine.all".to_owned()]
     })?;
     let mut at = vec![0; connections];

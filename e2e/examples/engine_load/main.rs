@@ -9,18 +9,18 @@
 //! - `redis`: the same schedule through Redis alone;
 //! - `storm`: clients connect, many at once, subscribe, and stay until standard input ends.
 
-mod api;
 mod beside;
-mod client;
 mod fan;
 mod flood;
 mod pass;
 mod storm;
-mod stream;
 
 use std::error::Error;
 use std::net::SocketAddr;
 use std::{env, process};
+
+use wse_e2e::raw::{self, Api, Door};
+use wse_e2e::token::Claims;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -32,22 +32,41 @@ const USAGE: &str = "arguments:
   redis ADDRESS TOPICS PER-SECOND SECONDS
   storm ADDRESS SECRET CONNECTIONS TOPICS AT-ONCE [CERTIFICATE]";
 
+/// A gateway, and what it checks tokens with.
+struct Gateway {
+    door: Door,
+    secret: Vec<u8>,
+}
+
+impl Gateway {
+    /// The request of a client whose user has this number.
+    fn request(&self, number: usize) -> Vec<u8> {
+        let claims = Claims::new(&format!("user-{number}"), "engine-load", "engine-load");
+        let token = claims.sign(&self.secret);
+        let who = format!("Authorization: Bearer {token}");
+        raw::request(&self.door.address.to_string(), "/wse", &who)
+    }
+}
+
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let door = |address: &str, secret: &str| -> Outcome<client::Door> {
-        Ok(client::Door {
-            address: address.parse::<SocketAddr>()?,
+    let gateway = |address: &str, secret: &str| -> Outcome<Gateway> {
+        Ok(Gateway {
+            door: Door {
+                address: address.parse::<SocketAddr>()?,
+                source: None,
+                tls: None,
+            },
             secret: secret.as_bytes().to_vec(),
-            tls: None,
         })
     };
     match *arguments {
         ["beside", address, secret, seconds, admin] => {
-            beside::run(&door(address, secret)?, seconds.parse()?, admin.parse()?)
+            beside::run(&gateway(address, secret)?, seconds.parse()?, admin.parse()?)
         }
         ["flood", address, secret, connections, bytes, seconds] => flood::run(
-            &door(address, secret)?,
+            &gateway(address, secret)?,
             connections.parse()?,
             bytes.parse()?,
             seconds.parse()?,
@@ -62,11 +81,11 @@ fn main() -> Outcome<()> {
             api,
             key,
         ] => fan::run(
-            &door(address, secret)?,
+            &gateway(address, secret)?,
             connections.parse()?,
             bytes.parse()?,
             seconds.parse()?,
-            &api::Api {
+            &Api {
                 address: api.parse()?,
                 key,
             },
@@ -82,10 +101,10 @@ fn main() -> Outcome<()> {
             api,
             key,
         ] => pass::run(
-            &door(address, secret)?,
+            &gateway(address, secret)?,
             subscribers.parse()?,
             &pass::Schedule::new(topics.parse()?, rate.parse()?, seconds.parse()?),
-            &api::Api {
+            &Api {
                 address: api.parse()?,
                 key,
             },
@@ -103,13 +122,10 @@ fn main() -> Outcome<()> {
             at_once,
             ref certificate @ ..,
         ] => {
-            let mut door = door(address, secret)?;
-            door.tls = certificate
-                .first()
-                .map(|it| stream::trust(it))
-                .transpose()?;
+            let mut gateway = gateway(address, secret)?;
+            gateway.door.tls = certificate.first().map(|it| raw::trust(it)).transpose()?;
             storm::run(
-                &door,
+                &gateway,
                 connections.parse()?,
                 topics.parse()?,
                 at_once.parse()?,

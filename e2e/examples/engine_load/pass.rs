@@ -2,19 +2,18 @@
 //! the schedule has for it each delivery came. Prints the median and the 99th percentile in milliseconds, and
 //! the deliveries a second; fails when one is missing or of another topic.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use wse_e2e::Error;
+use wse_e2e::raw::{Api, Caller, is_later};
 
-use super::Outcome;
-use super::api::{Api, Caller};
-use super::client::Door;
 use super::storm::gather;
-use super::stream::is_later;
+use super::{Gateway, Outcome};
 
 /// Connections to the API: it answers the calls of one in turn, each after a round trip to Redis.
 const CALLERS: usize = 32;
@@ -87,17 +86,17 @@ impl<'a> Lateness<'a> {
 
 /// Through the API at one address to subscribers at the other.
 pub(super) fn run(
-    door: &Door,
+    gateway: &Gateway,
     subscribers: usize,
     schedule: &Schedule,
     api: &Api<'_>,
 ) -> Outcome<()> {
     let mut poll = Poll::new()?;
     let topics = |number| vec![schedule.topic(number)];
-    let (mut clients, _) = gather(door, &mut poll, subscribers, subscribers, topics)?;
+    let (mut clients, _) = gather(gateway, &mut poll, subscribers, subscribers, topics)?;
     let mut callers = (0..CALLERS)
         .map(|number| Caller::connect(api, subscribers + number, &poll))
-        .collect::<io::Result<Vec<_>>>()?;
+        .collect::<Result<Vec<_>, Error>>()?;
     let expected = schedule.count * subscribers / schedule.topics;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 64 << 10];

@@ -11,13 +11,19 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 /// A connection, non-blocking.
-pub(super) struct Stream {
-    pub(super) socket: TcpStream,
-    pub(super) tls: Option<Box<ClientConnection>>,
+#[derive(Debug)]
+pub struct Stream {
+    /// The socket itself.
+    pub socket: TcpStream,
+    /// None: plain.
+    pub tls: Option<Box<ClientConnection>>,
 }
 
 /// A configuration that trusts the certificate in this file and nothing else.
-pub(super) fn trust(certificate: &str) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
+///
+/// # Errors
+/// When the file holds no certificate.
+pub fn trust(certificate: &str) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -30,7 +36,10 @@ pub(super) fn trust(certificate: &str) -> Result<Arc<ClientConfig>, Box<dyn Erro
 }
 
 /// The client's side of TLS with `localhost`; None without a configuration.
-pub(super) fn begin(
+///
+/// # Errors
+/// Those of rustls.
+pub fn begin(
     config: Option<&Arc<ClientConfig>>,
 ) -> Result<Option<Box<ClientConnection>>, rustls::Error> {
     let name = "localhost".try_into().expect("it is a name");
@@ -89,7 +98,7 @@ fn send(tls: &mut ClientConnection, socket: &mut TcpStream) -> io::Result<()> {
 }
 
 /// Whether the same call may succeed after the next event.
-pub(super) fn is_later(error: &io::Error) -> bool {
+pub fn is_later(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::WouldBlock | ErrorKind::NotConnected | ErrorKind::Interrupted

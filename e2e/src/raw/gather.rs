@@ -1,0 +1,187 @@
+//! Many clients come in.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll};
+use serde_json::{Value, json};
+
+use super::client::{Client, Door};
+use crate::Error;
+
+/// When nothing has moved for so long, nothing will.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client that is to come in.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Where to.
+    pub door: Door,
+    /// Its upgrade request.
+    pub request: Vec<u8>,
+    /// What it sends as soon as it has its `server_ready`.
+    pub greetings: Vec<Vec<u8>>,
+    /// What it subscribes to, and waits to be told that it has. None of them: it does neither.
+    pub topics: Vec<String>,
+}
+
+/// Who is in.
+#[derive(Debug)]
+pub struct Gathered {
+    /// By their number; None for who did not get in.
+    pub clients: Vec<Option<Client>>,
+    /// Why not, and how many.
+    pub failures: BTreeMap<String, u64>,
+    /// From the first connect to the last answer.
+    pub took: Duration,
+}
+
+impl Gathered {
+    /// The clients, if all got in.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] with why the others did not.
+    pub fn all(self) -> Result<Vec<Client>, Error> {
+        let clients: Option<Vec<Client>> = self.clients.into_iter().collect();
+        let failures = &self.failures;
+        clients.ok_or_else(|| Error::Protocol(format!("not all got in: {failures:?}")))
+    }
+}
+
+/// Where a newcomer is.
+enum Stage {
+    Connecting,
+    Subscribing,
+    In,
+    Failed,
+}
+
+/// Connects and subscribes. `at_once` connections at most have seen nothing yet: more than the accept
+/// queue holds and the kernel tries again only after a second.
+///
+/// # Errors
+/// When polling fails.
+pub fn gather(poll: &mut Poll, newcomers: Vec<Newcomer>, at_once: usize) -> io::Result<Gathered> {
+    let count = newcomers.len();
+    let subscriptions: Vec<Option<Vec<u8>>> = newcomers.iter().map(subscription).collect();
+    let greetings: Vec<_> = newcomers.iter().map(|it| it.greetings.concat()).collect();
+    let mut newcomers = newcomers.into_iter();
+    let mut events = Events::with_capacity(1024);
+    let mut buffer = vec![0; 64 << 10];
+    let mut clients: Vec<Option<Client>> = Vec::with_capacity(count);
+    let mut stages: Vec<Stage> = Vec::with_capacity(count);
+    let mut failures = BTreeMap::new();
+    let (mut answered, mut settled) = (0, 0);
+    let begin = Instant::now();
+    while settled < count {
+        while clients.len() - answered < at_once
+            && let Some(Newcomer { door, request, .. }) = newcomers.next()
+        {
+            let client = Client::connect(&door, request, clients.len(), poll);
+            stages.push(match &client {
+                Ok(_) => Stage::Connecting,
+                Err(error) => {
+                    *failures.entry(error.to_string()).or_default() += 1;
+                    (answered, settled) = (answered + 1, settled + 1);
+                    Stage::Failed
+                }
+            });
+            clients.push(client.ok());
+        }
+        poll.poll(&mut events, Some(PATIENCE))?;
+        if events.is_empty() {
+            for (stage, client) in stages.iter().zip(&mut clients) {
+                if !matches!(stage, Stage::In) {
+                    *client = None;
+                }
+            }
+            let silent = format!("nothing came for {} s", PATIENCE.as_secs());
+            *failures.entry(silent).or_default() += (count - settled) as u64;
+            // Those that were not even begun.
+            clients.resize_with(count, || None);
+            break;
+        }
+        for event in &events {
+            let number = event.token().0;
+            let Some(client) = &mut clients[number] else {
+                continue;
+            };
+            let (mut is_ready, mut ack, mut refusal) = (false, None, None);
+            let read = client.flush().and_then(|()| {
+                client.read(&mut buffer, |payload| match system(payload) {
+                    Some(b"server_ready") => is_ready = true,
+                    Some(b"subscription_update") => ack = serde_json::from_slice(payload).ok(),
+                    Some(b"error") => refusal = serde_json::from_slice(payload).ok(),
+                    _ => {}
+                })
+            });
+            let before = &stages[number];
+            let next = match (before, read, ack) {
+                (_, Err(error), _) => Err(refused(&error, refusal.as_ref())),
+                (Stage::Connecting, Ok(()), _) if is_ready => {
+                    let subscription = &subscriptions[number];
+                    let mut first = greetings[number].clone();
+                    first.extend_from_slice(subscription.as_deref().unwrap_or_default());
+                    let queued = client.queue(&first);
+                    let next = subscription
+                        .as_ref()
+                        .map_or(Stage::In, |_| Stage::Subscribing);
+                    queued.map(|()| next).map_err(|error| error.to_string())
+                }
+                (Stage::Subscribing, Ok(()), Some(ack)) => match accepted(&ack) {
+                    true => Ok(Stage::In),
+                    false => Err(format!("not allowed to subscribe: {}", ack["p"])),
+                },
+                _ => continue,
+            };
+            answered += usize::from(matches!(before, Stage::Connecting));
+            settled -= usize::from(matches!(before, Stage::In));
+            stages[number] = next.unwrap_or_else(|why| {
+                *failures.entry(why).or_default() += 1;
+                clients[number] = None;
+                Stage::Failed
+            });
+            settled += usize::from(!matches!(stages[number], Stage::Subscribing));
+        }
+    }
+    Ok(Gathered {
+        clients,
+        failures,
+        took: begin.elapsed(),
+    })
+}
+
+/// The type of one of the gateway's own messages; those begin with `c` and `t`.
+pub fn system(payload: &[u8]) -> Option<&[u8]> {
+    let rest = payload.strip_prefix(br#"{"c":"WSE","t":""#)?;
+    let end = rest.iter().position(|&byte| byte == b'"')?;
+    Some(&rest[..end])
+}
+
+/// None for a client that subscribes to nothing.
+fn subscription(newcomer: &Newcomer) -> Option<Vec<u8>> {
+    if newcomer.topics.is_empty() {
+        return None;
+    }
+    let payload = json!({"action": "subscribe", "topics": newcomer.topics});
+    let message = json!({"c": "WSE", "t": "subscription_update", "p": payload});
+    Some(super::masked(message.to_string().as_bytes()))
+}
+
+fn accepted(ack: &Value) -> bool {
+    ack["p"]["success"] == true
+}
+
+/// A refusal is an error message and then a Close frame (wse-protocol 1.1).
+fn refused(end: &Error, refusal: Option<&Value>) -> String {
+    match (refusal, end) {
+        (Some(said), Error::Closed { code, .. }) => Error::Refused {
+            code: said["p"]["code"].as_str().unwrap_or_default().to_owned(),
+            message: said["p"]["message"].as_str().unwrap_or_default().to_owned(),
+            close: *code,
+        }
+        .to_string(),
+        _ => end.to_string(),
+    }
+}
