@@ -139,11 +139,15 @@ impl Client {
     /// # Errors
     /// As [`Client::next`], and [`Error::Timeout`] without an ack.
     pub async fn subscribe(&mut self, topics: &[&str]) -> Result<Ack, Error> {
-        let subscribe = json!({ "action": "subscribe", "topics": topics });
-        self.send("subscription_update", &subscribe).await?;
-        let p = self.answer("subscription_update").await?;
-        serde_json::from_value(p)
-            .map_err(|error| Error::Protocol(format!("not a subscription's ack: {error}")))
+        self.change("subscribe", topics).await
+    }
+
+    /// Leaves topics, and waits for the ack as [`Client::subscribe`] does.
+    ///
+    /// # Errors
+    /// As [`Client::subscribe`].
+    pub async fn unsubscribe(&mut self, topics: &[&str]) -> Result<Ack, Error> {
+        self.change("unsubscribe", topics).await
     }
 
     /// Sends the protocol's ping and waits for its PONG; how long that took.
@@ -182,6 +186,14 @@ impl Client {
     pub async fn close(mut self) {
         // The server may be gone already; there is nobody left to tell.
         let _ = self.socket.close(None).await;
+    }
+
+    async fn change(&mut self, action: &str, topics: &[&str]) -> Result<Ack, Error> {
+        let change = json!({ "action": action, "topics": topics });
+        self.send("subscription_update", &change).await?;
+        let p = self.answer("subscription_update").await?;
+        serde_json::from_value(p)
+            .map_err(|error| Error::Protocol(format!("not a subscription's ack: {error}")))
     }
 
     async fn answer(&mut self, t: &str) -> Result<Value, Error> {

@@ -1,5 +1,12 @@
 //! Reads what `/metrics` shows (Prometheus text format 0.0.4).
 
+use std::collections::BTreeMap;
+
+use hyper::Method;
+
+use crate::Error;
+use crate::http::Http;
+
 /// One scrape.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -13,6 +20,15 @@ struct Series {
     value: f64,
 }
 
+/// Reads the metrics at a URL.
+///
+/// # Errors
+/// [`Error::Unreachable`], and [`Error::Answered`] with a status that says no.
+pub async fn scrape(url: &str) -> Result<Metrics, Error> {
+    let text = Http::new().call(Method::GET, url, None, None).await?;
+    Ok(Metrics::parse(&text))
+}
+
 impl Metrics {
     /// Reads a scrape. Lines that are no sample are left out.
     pub fn parse(text: &str) -> Self {
@@ -20,6 +36,17 @@ impl Metrics {
         Self {
             series: samples.filter_map(Series::parse).collect(),
         }
+    }
+
+    /// A metric's values by those of one of its labels, which is empty for series without it.
+    pub fn split(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
+        let mut split = BTreeMap::new();
+        for series in self.series.iter().filter(|series| series.name == name) {
+            let value = series.labels.iter().find(|(key, _)| key == label);
+            let value = value.map_or("", |(_, value)| value.as_str());
+            *split.entry(value.to_owned()).or_default() += series.value;
+        }
+        split
     }
 
     /// The sum of a metric's series that carry all of these labels. None: there is no such series,
@@ -84,5 +111,8 @@ mod tests {
         assert_eq!(sum("a_total", &[("reason", "z")]), None);
         assert_eq!(sum("b", &[]), Some(7.5));
         assert_eq!(sum("c", &[]), None);
+        let by_reason = [("x".to_owned(), 5.0), ("y".to_owned(), 5.0)];
+        assert_eq!(scrape.split("a_total", "reason"), BTreeMap::from(by_reason));
+        assert_eq!(scrape.split("b", "reason")[""], 7.5);
     }
 }

@@ -137,7 +137,12 @@ impl Gateway {
 
     /// Asks it to end: drain first (SIGTERM).
     pub fn terminate(&self) {
-        signal(&self.child, Signal::TERM);
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, what: Signal) {
+        signal(&self.child, what);
     }
 
     /// Waits until it has ended, at most as long as its own drain may take and a minute.

@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, Door};
@@ -110,9 +111,9 @@ pub fn gather(poll: &mut Poll, newcomers: Vec<Newcomer>, at_once: usize) -> io::
             let (mut is_ready, mut ack, mut refusal) = (false, None, None);
             let read = client.flush().and_then(|()| {
                 client.read(&mut buffer, |payload| match system(payload) {
-                    Some(b"server_ready") => is_ready = true,
-                    Some(b"subscription_update") => ack = serde_json::from_slice(payload).ok(),
-                    Some(b"error") => refusal = serde_json::from_slice(payload).ok(),
+                    Some("server_ready") => is_ready = true,
+                    Some("subscription_update") => ack = serde_json::from_slice(payload).ok(),
+                    Some("error") => refusal = serde_json::from_slice(payload).ok(),
                     _ => {}
                 })
             });
@@ -152,11 +153,20 @@ pub fn gather(poll: &mut Poll, newcomers: Vec<Newcomer>, at_once: usize) -> io::
     })
 }
 
-/// The type of one of the gateway's own messages; those begin with `c` and `t`.
-pub fn system(payload: &[u8]) -> Option<&[u8]> {
-    let rest = payload.strip_prefix(br#"{"c":"WSE","t":""#)?;
-    let end = rest.iter().position(|&byte| byte == b'"')?;
-    Some(&rest[..end])
+/// The type of a message of the system category (wse-protocol 1.5), if it is one. All servers begin with
+/// the category; ours has the type next.
+pub fn system(payload: &[u8]) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        t: &'a str,
+    }
+    let rest = payload.strip_prefix(br#"{"c":"WSE","#)?;
+    if let Some(rest) = rest.strip_prefix(br#""t":""#) {
+        let end = rest.iter().position(|&byte| byte == b'"')?;
+        return str::from_utf8(&rest[..end]).ok();
+    }
+    let head: Head<'_> = serde_json::from_slice(payload).ok()?;
+    Some(head.t)
 }
 
 /// None for a client that subscribes to nothing.
@@ -183,5 +193,27 @@ fn refused(end: &Error, refusal: Option<&Value>) -> String {
         }
         .to_string(),
         _ => end.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_of_a_system_message_is_found_in_any_order() {
+        let cases: [(&str, Option<&str>); 5] = [
+            (r#"{"c":"WSE","t":"PONG","p":{}}"#, Some("PONG")),
+            (
+                r#"{"c":"WSE","p":{"t":"x"},"t":"server_ready"}"#,
+                Some("server_ready"),
+            ),
+            (r#"{"c":"U","t":"bench"}"#, None),
+            (r#"{"c":"WSE","p":{}}"#, None),
+            ("xxx", None),
+        ];
+        for (text, kind) in cases {
+            assert_eq!(system(text.as_bytes()), kind, "{text}");
+        }
     }
 }

@@ -1,15 +1,22 @@
 //! What the user says.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wse_e2e::client::{Auth, Dial};
-use wse_e2e::token::Claims;
 
-/// Load generator for fleets of WebSocket gateways that speak WSE's protocol.
+use crate::suite::Arguments;
+use crate::target::Target;
+
+/// Load generator for servers and fleets that speak WSE's protocol. Without a command it runs the tests.
+///
+/// Exit codes: 0 all was measured, and no --fail-if is so; 1 the server could not be measured, and
+/// stderr says why; 2 the command line is wrong; 3 a --fail-if is so, or cannot be judged; 130 ended by
+/// Ctrl-C or SIGTERM, with the report so far.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) tests: Arguments,
     #[command(flatten)]
     pub(crate) target: Target,
     /// How the figures are printed.
@@ -55,42 +62,14 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Output {
+    /// One page in one file, with plots. Of the tests only.
+    Html,
     /// For programs.
     Json,
+    /// Tables, for a README or an issue. Of the tests only.
+    Markdown,
     /// For people.
     Text,
-}
-
-/// Where the gateway is and who connects.
-#[derive(Args, Debug)]
-pub(crate) struct Target {
-    /// Where the gateway is.
-    #[arg(long, global = true, default_value = "127.0.0.1")]
-    pub(crate) host: String,
-    /// Its public port.
-    #[arg(long, global = true, default_value_t = 8080)]
-    pub(crate) port: u16,
-    /// Path of the WebSocket.
-    #[arg(long, global = true, default_value = "/wse")]
-    path: String,
-    /// HS256 secret that signs the clients' token.
-    #[arg(
-        long,
-        global = true,
-        env = "WSE_BENCH_SECRET",
-        hide_env_values = true,
-        default_value = "bench-secret-key-for-testing-only"
-    )]
-    secret: String,
-    /// `iss` of the token.
-    #[arg(long, global = true, default_value = "wse-bench")]
-    issuer: String,
-    /// `aud` of the token. Left out: as `--issuer`.
-    #[arg(long, global = true)]
-    audience: Option<String>,
-    /// A ready token, instead of one signed with `--secret`.
-    #[arg(long, global = true)]
-    token: Option<String>,
 }
 
 /// How many connect, how fast, and to what they subscribe.
@@ -132,25 +111,4 @@ pub(crate) struct Messages {
     /// does that must neither lose nor swap anything.
     #[arg(long)]
     pub(crate) in_order: bool,
-}
-
-impl Target {
-    /// How a connection that subscribes to these topics is made.
-    pub(crate) fn dial(&self, topics: &[String]) -> Dial {
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let sign = || {
-            let audience = self.audience.as_ref().unwrap_or(&self.issuer);
-            Claims::new("bench-user", &self.issuer, audience)
-                .allow(&topics)
-                .sign(self.secret.as_bytes())
-        };
-        let token = self.token.clone().unwrap_or_else(sign);
-        let (host, port, path) = (&self.host, self.port, &self.path);
-        Dial {
-            url: format!("ws://{host}:{port}{path}?compression=false&protocol_version=1"),
-            auth: Auth::Cookie(token),
-            origin: None,
-            source: None,
-        }
-    }
 }

@@ -1,19 +1,22 @@
 //! One connection of a worker: opened when it is due, kept, and, if it should, brought back as the
-//! published clients do whenever it ends.
+//! published clients do whenever it ends; or asking on a schedule.
 
 use std::cell::RefCell;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval_at, sleep, sleep_until};
 use wse_e2e::Error;
 use wse_e2e::client::{Client, Dial};
 
+use crate::latency::Latency;
 use crate::moves::{LOST, Moves, Track, comes_back};
 use crate::report::Seen;
 use crate::worker::now_us;
+use crate::worker::plan::{Ask, Progress, Turns};
 
 /// The published clients' pause before an attempt: the first, how it grows with each that fails, and
 /// the longest. Each is up to a tenth longer or shorter.
@@ -21,13 +24,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_GROWS: f64 = 1.5;
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 
+/// What the names of topics begin with to which connections subscribe by turns.
+pub(crate) const CHANGED: &str = "bench.churn.";
+
 /// Connections from one local address. It has about 28,000 ports, but the fuller it is the longer the
 /// kernel looks for a free one.
 const PORTS: usize = 4_000;
 
 /// What the connections of one worker share.
 pub(crate) struct Crowd {
-    pub(crate) dial: Dial,
+    /// Ways in, taken in turn.
+    pub(crate) doors: Vec<Dial>,
     /// The first local address to connect from. None: the kernel chooses.
     pub(crate) source: Option<Ipv4Addr>,
     pub(crate) topics: Vec<String>,
@@ -35,6 +42,14 @@ pub(crate) struct Crowd {
     pub(crate) slots: Semaphore,
     /// Time between the pings of one connection. Zero: none.
     pub(crate) ping: Duration,
+    /// What they ask, and when after the beginning each does first.
+    pub(crate) turns: Option<(Turns, Vec<Duration>)>,
+    /// When it began.
+    pub(crate) begun: watch::Sender<Option<Instant>>,
+    /// Everything that keeps a connection.
+    pub(crate) keeping: RefCell<Vec<AbortHandle>>,
+    /// Who came in, and how fast, before all lost their connection.
+    pub(crate) first: RefCell<Option<(u64, Latency)>>,
     /// What became of each connection, when they come back.
     pub(crate) tracks: Option<RefCell<Vec<Track>>>,
     /// When the run began, in microseconds since 1970.
@@ -64,11 +79,16 @@ pub(crate) async fn open(crowd: Rc<Crowd>, number: usize, due: Option<Instant>) 
         asked: 0,
     };
     if let Some((client, began)) = connection.reach().await {
-        let mut seen = connection.crowd.seen.borrow_mut();
+        let crowd = connection.crowd.clone();
+        let mut seen = crowd.seen.borrow_mut();
         seen.opened += 1;
         seen.handshake.record(due.unwrap_or(began).elapsed());
-        drop(seen);
-        tokio::task::spawn_local(connection.stay(client));
+        seen.attempt.record(began.elapsed());
+        let keeping = match crowd.turns {
+            None => tokio::task::spawn_local(connection.stay(client)),
+            Some(_) => tokio::task::spawn_local(connection.take_turns(client)),
+        };
+        crowd.keeping.borrow_mut().push(keeping.abort_handle());
     }
 }
 
@@ -92,6 +112,12 @@ pub(crate) async fn connect(dial: &Dial, topics: &[String]) -> Result<Client, Er
     Ok(client)
 }
 
+/// Where a connection comes from, if the first ones come from this address.
+pub(crate) fn source(first: Ipv4Addr, number: usize) -> IpAddr {
+    let further = u32::try_from(number / PORTS).unwrap_or(u32::MAX);
+    Ipv4Addr::from(u32::from(first).saturating_add(further)).into()
+}
+
 impl Crowd {
     /// What all saw, at the end.
     pub(crate) fn take_seen(&self) -> Seen {
@@ -102,15 +128,24 @@ impl Crowd {
         seen
     }
 
+    /// How far it is.
+    pub(crate) fn progress(&self) -> Progress {
+        let seen = self.seen.borrow();
+        let latencies = [&seen.deeds.latency, &seen.ping, &seen.attempt];
+        let latency = latencies.into_iter().find(|it| it.summary().is_some());
+        Progress {
+            opened: seen.opened,
+            held: seen.held,
+            done: seen.deeds.done,
+            latency: latency.cloned().unwrap_or_default(),
+        }
+    }
+
     /// How one of its connections is made.
     fn dial(&self, number: usize) -> Dial {
-        let address = |first: Ipv4Addr| {
-            let further = u32::try_from(number / PORTS).unwrap_or(u32::MAX);
-            Ipv4Addr::from(u32::from(first).saturating_add(further)).into()
-        };
         Dial {
-            source: self.source.map(address),
-            ..self.dial.clone()
+            source: self.source.map(|first| source(first, number)),
+            ..self.doors[number % self.doors.len()].clone()
         }
     }
 
@@ -167,6 +202,57 @@ impl Connection {
                 Some((again, _)) => client = again,
                 None => return,
             }
+        }
+    }
+
+    /// Asks on its schedule, and stays until the connection ends.
+    async fn take_turns(mut self, mut client: Client) {
+        let crowd = self.crowd.clone();
+        let Some((turns, phases)) = &crowd.turns else {
+            return;
+        };
+        let first = phases[self.number];
+        if let Err(end) = self.ask(&mut client, turns, first).await {
+            drop(client);
+            self.left();
+            self.ended(&end);
+        }
+    }
+
+    async fn ask(&self, client: &mut Client, turns: &Turns, first: Duration) -> Result<(), Error> {
+        let mut begun = self.crowd.begun.subscribe();
+        let begun = loop {
+            tokio::select! {
+                begun = begun.wait_for(Option::is_some) => match begun {
+                    Ok(begun) => break *begun,
+                    Err(_) => return Ok(()),
+                },
+                event = client.next() => drop(event?),
+            }
+        };
+        let topic = [format!("{CHANGED}{}", self.number)];
+        let Some(begun) = begun else { return Ok(()) };
+        for turn in 0..turns.each {
+            let due = begun + first + turns.every() * turn;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = sleep_until(due) => break,
+                    event = client.next() => drop(event?),
+                }
+            }
+            let topic = [topic[0].as_str()];
+            match turns.ask {
+                Ask::Ping => drop(client.ping().await?),
+                Ask::Change if turn % 2 == 0 => drop(client.subscribe(&topic).await?),
+                Ask::Change => drop(client.unsubscribe(&topic).await?),
+            }
+            let mut seen = self.crowd.seen.borrow_mut();
+            seen.deeds.done += 1;
+            seen.deeds.latency.record(due.elapsed());
+        }
+        loop {
+            client.next().await?;
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(crate) struct Latency(Histogram<u64>);
 
 /// What a histogram says, for a report.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Summary {
     count: u64,
     mean_us: f64,
@@ -31,6 +31,18 @@ impl Latency {
         self.0
             .add(&other.0)
             .expect("all histograms have the same bounds");
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Parts of all, and the microseconds within which they came: from the half on, each point halving
+    /// what is left, as far as there are values.
+    pub(crate) fn curve(&self) -> Vec<(f64, u64)> {
+        let quantiles = self.0.iter_quantiles(2);
+        let points = quantiles.map(|it| (it.quantile(), it.value_iterated_to()));
+        points.collect()
     }
 
     /// None when nothing was recorded.
@@ -55,6 +67,21 @@ impl Default for Latency {
         // One microsecond to ten minutes.
         let bounds = Histogram::new_with_bounds(1, 600_000_000, 3);
         Self(bounds.expect("the bounds are in order and three digits are allowed"))
+    }
+}
+
+impl Summary {
+    /// In microseconds: p50, p90, p99, p99.9, max or mean.
+    pub(crate) fn by_name(&self, name: &str) -> Option<f64> {
+        match name {
+            "mean" => Some(self.mean_us),
+            "p50" => Some(self.p50_us as f64),
+            "p90" => Some(self.p90_us as f64),
+            "p99" => Some(self.p99_us as f64),
+            "p99.9" => Some(self.p999_us as f64),
+            "max" => Some(self.max_us as f64),
+            _ => None,
+        }
     }
 }
 

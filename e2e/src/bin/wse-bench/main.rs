@@ -1,57 +1,88 @@
-//! Puts load on a fleet and says how long things took. Latencies are counted from the moment that a
-//! fixed schedule meant a thing to happen, not from when it could, so that a gateway that stalls
-//! cannot hide it (coordinated omission). Connections are spread over worker processes, because one
-//! process may hold only so many files.
+//! A benchmark for any server that speaks WSE's protocol: users run it before they believe anybody's
+//! figures, ours too. Latencies count from the moment that a fixed schedule meant a thing to happen, not
+//! from when it could, so that a server that stalls cannot hide it (coordinated omission). What arrives is
+//! counted where it arrives; what a server did with a message is said by the server, or is said not to be
+//! known. When the generator itself was the limit, it says so and tells no figure.
 //!
-//! `cli` is what the user says, `crew` starts the workers and gathers what they saw, `worker` is what
-//! one of them does, `connection` what one connection goes through, `publish` is the backend, `latency`,
-//! `moves` and `report` are the figures.
+//! `suite` is the tests, which run when there is no command; the commands below are single steps of them
+//! for scripts. `crew` starts worker processes, because one may hold only so many files, and gathers what
+//! they saw; `worker` is what one of them does; `connection` is what one ordinary connection goes through
+//! (tokio-tungstenite: no code of ours judges ours), while rates come from [`wse_e2e::raw`], where a message
+//! costs next to nothing. `latency`, `moves`, `numbers`, `processor` and `report` are the figures. `stress`,
+//! `peers` and `fleet` are to be folders beside `suite`, and to use a crew as it does.
+//!
+//! Why it is so: `docs/decisions/0007-wse-bench.md`.
 
 mod cli;
 mod connection;
 mod crew;
 mod latency;
 mod moves;
+mod numbers;
+mod processor;
 mod publish;
 mod report;
+mod suite;
+mod target;
 mod worker;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use self::cli::{Cli, Command, Output};
-use self::crew::Crew;
+use self::cli::{Cli, Command, Load, Output};
+use self::crew::{Crew, knock};
+use self::report::Report;
+use self::target::Target;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let runtime = match cli.command {
-        // A worker is one of many processes: one thread each is what the machine has.
-        Command::Worker => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    }
-    .enable_all()
-    .build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
-        Err(error) => Err(format!("cannot start: {error}")),
+    let cli = parse();
+    let done = match cli.command {
+        // One thread each is what the machine has for many processes.
+        Some(Command::Worker) => worker::run().map(|()| ExitCode::SUCCESS),
+        _ => tokio::runtime::Runtime::new()
+            .map_err(|error| format!("cannot start: {error}"))
+            .and_then(|runtime| runtime.block_on(run(cli))),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("wse-bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        eprintln!("wse-bench: {error}");
+        ExitCode::FAILURE
+    })
 }
 
-async fn run(cli: Cli) -> Result<(), String> {
-    let report = match cli.command {
-        Command::Connect(load) => Crew::open(&cli.target, &load).await?.finish(0).await?,
+/// What the user says; what is of the tests only is refused with a command.
+fn parse() -> Cli {
+    let mut command = Cli::command();
+    let matches = command.get_matches_mut();
+    let of_tests = suite::Arguments::augment_args(clap::Command::new("tests"));
+    let mut of_tests = of_tests.get_arguments().map(clap::Arg::get_id);
+    let is_said =
+        |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    if let (Some(name), Some(id)) = (matches.subcommand_name(), of_tests.find(is_said)) {
+        let option = id.as_str().replace('_', "-");
+        let why = format!(
+            "--{option} before `{name}` is an option of the tests, which run without a command"
+        );
+        command.error(ErrorKind::ArgumentConflict, why).exit();
+    }
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, String> {
+    let Some(command) = &cli.command else {
+        return suite::run(&cli.target, &cli.tests, cli.output).await;
+    };
+    if matches!(cli.output, Output::Html | Output::Markdown) {
+        return Err("a command's figures are printed as text or json".into());
+    }
+    let report = match command {
+        Command::Connect(load) => open(&cli.target, load).await?.finish(0).await?,
         Command::Hold {
             load,
             seconds,
@@ -61,11 +92,11 @@ async fn run(cli: Cli) -> Result<(), String> {
             let mut told = signal(SignalKind::terminate())
                 .map_err(|error| format!("cannot listen to SIGTERM: {error}"))?;
             let mut crew = tokio::select! {
-                crew = Crew::start(&cli.target, &load, reconnect) => crew?,
+                crew = start(&cli.target, load, *reconnect) => crew?,
                 _ = told.recv() => return Err("ended by SIGTERM before the first connection".into()),
             };
             tokio::select! {
-                held = hold(&mut crew, Duration::from_secs(seconds), cli.output) => held?,
+                held = hold(&mut crew, Duration::from_secs(*seconds), cli.output) => held?,
                 _ = told.recv() => {}
             }
             crew.finish(0).await?
@@ -77,9 +108,9 @@ async fn run(cli: Cli) -> Result<(), String> {
             messages,
         } => {
             let names = publish::names(&load.topics)?;
-            let crew = Crew::open(&cli.target, &load).await?;
-            let api = wse_e2e::api::Api::new(&api, &api_key);
-            let sent = match publish::run(&api, names, &messages).await {
+            let crew = open(&cli.target, load).await?;
+            let api = wse_e2e::api::Api::new(api, api_key);
+            let sent = match publish::run(&api, names, messages).await {
                 Ok(sent) => sent,
                 Err(error) => {
                     crew.dismiss().await;
@@ -90,13 +121,24 @@ async fn run(cli: Cli) -> Result<(), String> {
             report.published = Some(sent);
             report
         }
-        Command::Worker => return worker::run().await,
+        Command::Worker => return Err("a worker has no runtime".into()),
     };
-    match cli.output {
-        Output::Json => println!("{}", report.json()?),
-        Output::Text => print!("{report}"),
-    }
-    Ok(())
+    print(&report, cli.output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tries one connection, then starts the workers. With `reconnect` theirs come back when they end.
+async fn start(target: &Target, load: &Load, reconnect: bool) -> Result<Crew, String> {
+    let job = target.job(load, reconnect);
+    knock(&job.doors, &job.topics).await?;
+    Crew::start(&job).await
+}
+
+/// [`start`], and waits until all are open.
+async fn open(target: &Target, load: &Load) -> Result<Crew, String> {
+    let mut crew = start(target, load, false).await?;
+    crew.opened().await?;
+    Ok(crew)
 }
 
 /// Says when all are open, and keeps them for so long.
@@ -107,8 +149,16 @@ async fn hold(crew: &mut Crew, time: Duration, output: Output) -> Result<(), Str
             "{}",
             json!({ "event": "holding", "connections": connections })
         ),
-        Output::Text => println!("holding    {connections}"),
+        _ => println!("holding    {connections}"),
     }
     sleep(time).await;
+    Ok(())
+}
+
+fn print(report: &Report, output: Output) -> Result<(), String> {
+    match output {
+        Output::Json => println!("{}", report.json()?),
+        _ => print!("{report}"),
+    }
     Ok(())
 }

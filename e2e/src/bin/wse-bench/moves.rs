@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::numbers::Numbers;
+
 /// A gateway that drains or sheds closes with it: come back now.
 const MOVE: u16 = 4300;
 /// After these the published clients do not come back (wse-protocol 1.11).
@@ -50,13 +52,6 @@ pub(crate) struct Track {
     stay: Numbers,
     /// What it missed in the stays before.
     lost: u64,
-}
-
-/// Numbers that arrived, as runs from a first to a last: memory is for gaps, not for messages.
-#[derive(Debug, Default)]
-struct Numbers {
-    runs: BTreeMap<u64, u64>,
-    repeated: u64,
 }
 
 impl Moves {
@@ -179,32 +174,6 @@ impl Track {
     }
 }
 
-impl Numbers {
-    fn add(&mut self, number: u64) {
-        let before = self.runs.range(..=number).next_back();
-        let before = before.map(|(&first, &last)| (first, last));
-        if before.is_some_and(|(_, last)| number <= last) {
-            self.repeated += 1;
-            return;
-        }
-        let joins = before.filter(|&(_, last)| last + 1 == number);
-        let first = joins.map_or(number, |(first, _)| first);
-        let after = number
-            .checked_add(1)
-            .and_then(|next| self.runs.remove(&next));
-        self.runs.insert(first, after.unwrap_or(number));
-    }
-
-    fn missing(&self) -> u64 {
-        let lasts = self.runs.values();
-        let firsts = self.runs.keys().skip(1);
-        lasts
-            .zip(firsts)
-            .map(|(last, first)| first - last - 1)
-            .sum()
-    }
-}
-
 /// Whether the published clients come back after a close with this code.
 pub(crate) fn comes_back(code: u16) -> bool {
     !FINAL.contains(&code)
@@ -219,27 +188,6 @@ fn merge<K: Clone + Ord>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gaps_and_repeats_are_counted_in_any_order() {
-        let cases: [(&[u64], u64, u64); 7] = [
-            (&[], 0, 0),
-            (&[7], 0, 0),
-            (&[5, 6, 7], 0, 0),
-            (&[5, 7, 6], 0, 0),
-            (&[0, 1, 4, 9], 6, 0),
-            (&[3, 3, 4, 3], 0, 2),
-            (&[u64::MAX, 0, 1, 1], u64::MAX - 2, 1),
-        ];
-        for (received, missing, repeated) in cases {
-            let mut numbers = Numbers::default();
-            for &number in received {
-                numbers.add(number);
-            }
-            assert_eq!(numbers.missing(), missing, "{received:?}");
-            assert_eq!(numbers.repeated, repeated, "{received:?}");
-        }
-    }
 
     #[test]
     fn what_is_missed_while_away_is_not_lost() {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::latency::{Latency, Summary};
 use crate::moves::{self, Moves};
+use crate::processor::Share;
 
 /// What one worker saw, or all of them together.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -21,12 +22,37 @@ pub(crate) struct Seen {
     pub(crate) failures: BTreeMap<String, u64>,
     /// From the moment a connection was due to its last ack.
     pub(crate) handshake: Latency,
+    /// The same from the moment that its own attempt began.
+    pub(crate) attempt: Latency,
     /// From the moment a ping was due to its PONG.
     pub(crate) ping: Latency,
     /// From the moment a message was due to be published to its arrival.
     pub(crate) delivery: Latency,
     /// What connections went through that come back.
     pub(crate) moves: Option<Moves>,
+    pub(crate) deeds: Deeds,
+    /// What each worker took of a processor.
+    pub(crate) processors: Vec<Share>,
+}
+
+/// What a test's work came to.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Deeds {
+    /// How long it took.
+    pub(crate) seconds: f64,
+    /// Things that were due, or messages that were sent.
+    pub(crate) due: u64,
+    /// Those that are known to be done.
+    pub(crate) done: u64,
+    /// From the moment that each was due.
+    pub(crate) latency: Latency,
+    /// Messages that a backend published.
+    pub(crate) published: u64,
+    /// Numbered messages that a connection did not receive between others, and those it received again.
+    pub(crate) missing: u64,
+    pub(crate) repeated: u64,
+    /// Errors that the server sent, by code.
+    pub(crate) told: BTreeMap<String, u64>,
 }
 
 /// What the backend saw.
@@ -47,6 +73,8 @@ pub(crate) struct Sent {
 pub(crate) struct Report {
     pub(crate) connections: u64,
     pub(crate) open_seconds: f64,
+    /// From the first connection to the end.
+    pub(crate) seconds: f64,
     pub(crate) seen: Seen,
     pub(crate) published: Option<Sent>,
 }
@@ -56,15 +84,29 @@ impl Seen {
         self.opened += other.opened;
         self.held += other.held;
         self.delivered += other.delivered;
-        for (why, count) in &other.failures {
-            *self.failures.entry(why.clone()).or_default() += count;
-        }
+        add(&mut self.failures, &other.failures);
         self.handshake.merge(&other.handshake);
+        self.attempt.merge(&other.attempt);
         self.ping.merge(&other.ping);
         self.delivery.merge(&other.delivery);
         if let Some(moves) = &other.moves {
             self.moves.get_or_insert_default().merge(moves);
         }
+        self.deeds.merge(&other.deeds);
+        self.processors.extend(&other.processors);
+    }
+}
+
+impl Deeds {
+    fn merge(&mut self, other: &Self) {
+        self.seconds = self.seconds.max(other.seconds);
+        self.due += other.due;
+        self.done += other.done;
+        self.latency.merge(&other.latency);
+        self.published += other.published;
+        self.missing += other.missing;
+        self.repeated += other.repeated;
+        add(&mut self.told, &other.told);
     }
 }
 
@@ -163,6 +205,12 @@ impl fmt::Display for Report {
             Some(moves) => moves.fmt(f),
             None => Ok(()),
         }
+    }
+}
+
+fn add(into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
+    for (what, count) in from {
+        *into.entry(what.clone()).or_default() += count;
     }
 }
 

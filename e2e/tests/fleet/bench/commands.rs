@@ -1,19 +1,19 @@
-//! The load generator says what is true.
+//! Single steps of the load generator, for scripts.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{ChildStdout, Command};
+use tokio::process::ChildStdout;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wse_e2e::Error;
 use wse_e2e::fleet::{Gateway, Setup};
 use wse_e2e::ports;
 
+use super::command;
 use crate::{Outcome, alone, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,31 +27,34 @@ async fn every_worker_s_subscribers_are_counted() -> Outcome {
         format!("http://{}", listen.api),
     );
     let port = listen.public.port().to_string();
-    let report = bench(&[
-        "publish",
-        "--port",
-        &port,
-        "--token",
-        &token,
-        "--api",
-        &api,
-        "--api-key",
-        setup.api_key(),
-        "--connections",
-        "60",
-        "--workers",
-        "3",
-        "--topic",
-        "bench.a",
-        "--topic",
-        "bench.b",
-        "--messages",
-        "200",
-        "--messages-per-second",
-        "200",
-        "--ping-seconds",
-        "1",
-    ])
+    let report = bench(
+        &setup,
+        &[
+            "publish",
+            "--port",
+            &port,
+            "--token",
+            &token,
+            "--api",
+            &api,
+            "--api-key",
+            setup.api_key(),
+            "--connections",
+            "60",
+            "--workers",
+            "3",
+            "--topic",
+            "bench.a",
+            "--topic",
+            "bench.b",
+            "--messages",
+            "200",
+            "--messages-per-second",
+            "200",
+            "--ping-seconds",
+            "1",
+        ],
+    )
     .await?
     .map_err(Error::Process)?;
     println!("{report}");
@@ -92,7 +95,7 @@ async fn a_load_that_cannot_be_is_an_error_in_words() -> Outcome {
         ),
     ];
     for (arguments, expected) in cases {
-        match bench(arguments).await? {
+        match bench(&setup, arguments).await? {
             Err(said) => assert!(said.contains(expected), "{arguments:?}: {said}"),
             Ok(report) => panic!("{arguments:?} succeeded: {report}"),
         }
@@ -113,17 +116,10 @@ async fn connections_that_come_back_are_followed() -> Outcome {
     let (leads, lead) = watch::channel(a.config().listen.public);
     let service = service(lead).await?;
 
-    let mut bench = Command::new(env!("CARGO_BIN_EXE_wse-bench"))
+    let mut bench = command(&setup)
         .args(["--output", "json", "hold", "--reconnect", "--topic", "chat"])
         .args(["--seconds", "600", "--connections", &CLIENTS.to_string()])
         .args(["--port", &service.port.to_string()])
-        .args(["--issuer", Setup::ISSUER, "--audience", Setup::AUDIENCE])
-        .env(
-            "WSE_BENCH_SECRET",
-            String::from_utf8_lossy(setup.secret()).as_ref(),
-        )
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
         .spawn()
         .map_err(|error| Error::Process(format!("wse-bench: {error}")))?;
     let pid = bench.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
@@ -206,19 +202,10 @@ async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Value, Error>
 }
 
 /// Runs it: its report, or what it said when it failed.
-async fn bench(arguments: &[&str]) -> Result<Result<Value, String>, Error> {
-    let run = Command::new(env!("CARGO_BIN_EXE_wse-bench"))
-        .args(["--output", "json"])
-        .args(arguments)
-        .kill_on_drop(true)
-        .output();
-    let output = run
-        .await
-        .map_err(|error| Error::Process(format!("wse-bench: {error}")))?;
-    if !output.status.success() {
-        return Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+async fn bench(setup: &Setup, arguments: &[&str]) -> Result<Result<Value, String>, Error> {
+    let ended = super::ended(command(setup).args(["--output", "json"]).args(arguments)).await?;
+    match ended.status.success() {
+        true => ended.report().map(Ok),
+        false => Ok(Err(ended.stderr)),
     }
-    serde_json::from_slice(&output.stdout)
-        .map(Ok)
-        .map_err(|error| Error::Protocol(format!("wse-bench: {error}")))
 }

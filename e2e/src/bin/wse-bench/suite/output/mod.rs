@@ -1,0 +1,12 @@
+//! A report as people and programs want it. `table` says what there is to say of a round, once; `text`,
+//! `markdown` and `html` lay it out, `plot` draws it.
+
+mod html;
+mod markdown;
+mod plot;
+mod table;
+mod text;
+
+pub(super) use self::html::html;
+pub(super) use self::markdown::markdown;
+pub(super) use self::text::text;

@@ -1,0 +1,106 @@
+//! What the server says that it did, by its metrics (Prometheus), if they can be read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+use wse_e2e::metrics::{self, Metrics};
+
+/// A server that shows none takes the connection and does not answer, or refuses it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A server may count a thing a little after its client has seen it.
+const LATE: Duration = Duration::from_millis(300);
+
+/// Counters that tell what became of connections and messages, and the label that they are split by.
+/// First ours, then those of WSE's own server.
+const COUNTERS: [(&str, &str); 14] = [
+    ("wse_inbound_messages_total", "outcome"),
+    ("wse_deliveries_total", ""),
+    ("wse_publications_missed_total", ""),
+    ("wse_slow_consumer_drops_total", ""),
+    ("wse_rate_limit_warnings_total", ""),
+    ("wse_sessions_refused_total", ""),
+    ("wse_sessions_closed_total", "code"),
+    ("wse_auth_refusals_total", "reason"),
+    ("wse_messages_received_total", ""),
+    ("wse_messages_sent_total", ""),
+    ("wse_inbound_dropped_total", ""),
+    ("wse_rate_limited_total", ""),
+    ("wse_connections_rejected_total", ""),
+    ("wse_auth_failures_total", ""),
+];
+
+/// Where the metrics are.
+#[derive(Debug)]
+pub(super) struct Server {
+    urls: Vec<String>,
+}
+
+/// Counters at one moment.
+pub(super) type Counted = BTreeMap<(&'static str, String), f64>;
+
+/// How much a counter grew.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Did {
+    pub(crate) metric: &'static str,
+    /// The label's value; empty for a counter without.
+    pub(crate) label: String,
+    pub(crate) count: u64,
+}
+
+impl Server {
+    /// At these URLs, which must answer, or else at the other, which may.
+    ///
+    /// # Errors
+    /// Which URL does not answer, and why.
+    pub(super) async fn find(named: &[String], other: String) -> Result<Self, String> {
+        for url in named {
+            let found = timeout(PATIENCE, metrics::scrape(url)).await;
+            let found = found.map_err(|_| format!("{url} does not answer"))?;
+            found.map_err(|error| format!("no metrics: {error}"))?;
+        }
+        if !named.is_empty() {
+            let urls = named.to_vec();
+            return Ok(Self { urls });
+        }
+        let is_there = timeout(PATIENCE, metrics::scrape(&other)).await;
+        let urls = match is_there {
+            Ok(Ok(_)) => vec![other],
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        };
+        Ok(Self { urls })
+    }
+
+    /// Counters of all gateways together. None: they cannot be read.
+    pub(super) async fn read(&self) -> Option<Counted> {
+        let mut counted = Counted::new();
+        for url in &self.urls {
+            let scrape: Metrics = timeout(PATIENCE, metrics::scrape(url)).await.ok()?.ok()?;
+            for (name, label) in COUNTERS {
+                for (value, count) in scrape.split(name, label) {
+                    *counted.entry((name, value)).or_default() += count;
+                }
+            }
+        }
+        (!self.urls.is_empty()).then_some(counted)
+    }
+
+    /// What it did since. None: it does not say.
+    pub(super) async fn did_since(&self, before: Option<Counted>) -> Option<Vec<Did>> {
+        let before = before?;
+        tokio::time::sleep(LATE).await;
+        let after = self.read().await?;
+        let grown = after.into_iter().filter_map(|((metric, label), count)| {
+            let key = (metric, label);
+            let count = count - before.get(&key).copied().unwrap_or(0.0);
+            let (metric, label) = key;
+            (count > 0.0).then_some(Did {
+                metric,
+                label,
+                count: count as u64,
+            })
+        });
+        Some(grown.collect())
+    }
+}

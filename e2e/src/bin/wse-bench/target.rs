@@ -1,0 +1,80 @@
+//! The server that is loaded. Names and defaults are those of WSE's own benchmark client.
+
+use clap::Args;
+use wse_e2e::client::{Auth, Dial};
+use wse_e2e::token::Claims;
+
+use crate::cli::Load;
+use crate::crew::Job;
+use crate::worker::plan::Work;
+
+/// Where the server is and who connects.
+#[derive(Args, Debug)]
+pub(crate) struct Target {
+    /// Where the server is.
+    #[arg(long, global = true, default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// Its public port.
+    #[arg(long, global = true, default_value_t = 5006)]
+    pub(crate) port: u16,
+    /// Path of the WebSocket.
+    #[arg(long, global = true, default_value = "/wse")]
+    path: String,
+    /// HS256 secret that signs the clients' token.
+    #[arg(
+        long,
+        global = true,
+        env = "WSE_BENCH_SECRET",
+        hide_env_values = true,
+        default_value = "bench-secret-key-for-testing-only"
+    )]
+    secret: String,
+    /// `iss` of the token.
+    #[arg(long, global = true, default_value = "wse-bench")]
+    issuer: String,
+    /// `aud` of the token. Left out: as `--issuer`.
+    #[arg(long, global = true)]
+    audience: Option<String>,
+    /// A ready token, instead of one signed with `--secret`.
+    #[arg(long, global = true)]
+    token: Option<String>,
+}
+
+impl Target {
+    /// How connections are made that may subscribe to what these globs match, one way for each port.
+    pub(crate) fn doors(&self, ports: &[u16], globs: &[&str]) -> Vec<Dial> {
+        let sign = || {
+            let audience = self.audience.as_ref().unwrap_or(&self.issuer);
+            Claims::new("bench-user", &self.issuer, audience)
+                .allow(globs)
+                .sign(self.secret.as_bytes())
+        };
+        let token = self.token.clone().unwrap_or_else(sign);
+        let (host, path) = (&self.host, &self.path);
+        let door = |port| Dial {
+            url: format!("ws://{host}:{port}{path}?compression=false&protocol_version=1"),
+            auth: Auth::Cookie(token.clone()),
+            origin: None,
+            source: None,
+        };
+        ports.iter().map(door).collect()
+    }
+
+    /// What a command's load is to a crew.
+    pub(crate) fn job(&self, load: &Load, reconnect: bool) -> Job {
+        let globs: Vec<&str> = load.topics.iter().map(String::as_str).collect();
+        Job {
+            doors: self.doors(&[self.port], &globs),
+            connections: load.connections,
+            workers: load.workers,
+            rate: (load.rate > 0.0).then_some(load.rate),
+            at_once: false,
+            concurrency: load.concurrency,
+            topics: load.topics.clone(),
+            work: Work::Hold {
+                ping_seconds: load.ping_seconds,
+                reconnect,
+            },
+        }
+    }
+}

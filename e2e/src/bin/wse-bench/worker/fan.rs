@@ -1,0 +1,213 @@
+//! Connections that receive, and the backend that publishes for them, if this worker has it. Counts what
+//! arrives where it arrives, and reads the numbers and times in it: `p.seq` and `p.ts_us`, as WSE's own
+//! benchmark server writes them.
+
+use std::time::{Duration, Instant};
+
+use memchr::memmem::Finder;
+use mio::Events;
+
+use super::parent::{Parent, say};
+use super::plan::{Fan, Order, Plan, Progress, Said};
+use super::publishing::Publishing;
+use super::raw::{BUFFER_BYTES, Crowd, note};
+use super::{QUIET, TELL, now_us};
+use crate::latency::Latency;
+use crate::numbers::Numbers;
+
+/// A wait is no longer when something is due on a schedule.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What arrived.
+struct Arrived {
+    seq: Field,
+    ts_us: Field,
+    deliveries: u64,
+    latency: Latency,
+    /// Of each connection.
+    numbers: Vec<Numbers>,
+}
+
+pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), String> {
+    let Some(mut crowd) = Crowd::arrive(plan, parent)? else {
+        return Ok(());
+    };
+    let connections = crowd.clients.len();
+    let publisher = work.publisher.as_ref();
+    let topic = plan.topics.first().map_or("", String::as_str);
+    let mut publishing = publisher
+        .map(|it| Publishing::begin(it, topic, connections, &crowd.poll))
+        .transpose()?;
+    let mut events = Events::with_capacity(1024);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut arrived = Arrived::new(connections);
+    let mut begin = Instant::now();
+    let warm = begin + Duration::from_secs_f64(work.warm_seconds);
+    let mut is_warm = work.warm_seconds == 0.0;
+    let (mut last, mut told) = (begin, begin);
+    // Messages for each, once the parent has said so.
+    let mut expected = None;
+    loop {
+        match parent.glance()? {
+            Some(Order::Finish { messages_each }) => expected = Some(messages_each),
+            Some(Order::Begin) | None => {}
+        }
+        if !is_warm && Instant::now() >= warm {
+            (is_warm, begin) = (true, Instant::now());
+            arrived = Arrived::new(connections);
+        }
+        let all = expected.map(|each| each * crowd.seen.opened);
+        let unique = arrived.deliveries - arrived.repeated();
+        if all.is_some_and(|all| unique >= all || last.elapsed() > QUIET) {
+            break;
+        }
+        if let Some(publishing) = &mut publishing {
+            publishing.publish(arrived.deliveries / crowd.seen.opened.max(1))?;
+        }
+        let wait = if publishing.is_some() { TICK } else { TELL };
+        let polled = crowd.poll.poll(&mut events, Some(wait));
+        polled.map_err(|error| format!("cannot wait for sockets: {error}"))?;
+        let before = arrived.deliveries;
+        for event in &events {
+            let number = event.token().0;
+            if number == connections {
+                if let Some(publishing) = &mut publishing {
+                    publishing.heard(&mut buffer)?;
+                }
+                continue;
+            }
+            let Some(client) = &mut crowd.clients[number] else {
+                continue;
+            };
+            let (told, now) = (&mut crowd.seen.deeds.told, now_us());
+            let read = client.read(&mut buffer, |payload| match payload {
+                [
+                    b'{',
+                    b'"',
+                    b'c',
+                    b'"',
+                    b':',
+                    b'"',
+                    b'W',
+                    b'S',
+                    b'E',
+                    b'"',
+                    ..,
+                ] => {
+                    note(payload, told);
+                }
+                _ => arrived.note(number, payload, now),
+            });
+            if let Err(error) = read {
+                crowd.lose(number, &error);
+            }
+        }
+        if arrived.deliveries != before {
+            last = Instant::now();
+        }
+        if told.elapsed() > TELL {
+            told = Instant::now();
+            say(&Said::Progress(Progress {
+                opened: crowd.seen.opened,
+                held: crowd.seen.held,
+                done: arrived.deliveries,
+                latency: arrived.latency.clone(),
+            }))?;
+        }
+    }
+    let each = expected.unwrap_or_default();
+    let end = if each > 0 { last } else { Instant::now() };
+    let deeds = &mut crowd.seen.deeds;
+    deeds.seconds = (end - begin.min(end)).as_secs_f64();
+    deeds.done = arrived.deliveries;
+    deeds.repeated = arrived.repeated();
+    deeds.published = publishing.map_or(0, |it| it.published());
+    if each > 0 {
+        deeds.due = each * crowd.seen.opened;
+        deeds.missing = deeds.due.saturating_sub(deeds.done - deeds.repeated);
+    } else {
+        deeds.missing = arrived.numbers.iter().map(Numbers::missing).sum();
+        deeds.due = deeds.done - deeds.repeated + deeds.missing;
+    }
+    if work.has_schedule {
+        deeds.latency = arrived.latency;
+    }
+    crowd.tell()
+}
+
+impl Arrived {
+    fn new(connections: usize) -> Self {
+        Self {
+            seq: Field::new(r#""seq":"#),
+            ts_us: Field::new(r#""ts_us":"#),
+            deliveries: 0,
+            latency: Latency::default(),
+            numbers: (0..connections).map(|_| Numbers::default()).collect(),
+        }
+    }
+
+    fn note(&mut self, connection: usize, payload: &[u8], now_us: u64) {
+        self.deliveries += 1;
+        let Some(number) = self.seq.number(payload) else {
+            return;
+        };
+        self.numbers[connection].add(number);
+        if let Some(due_us) = self.ts_us.number(payload) {
+            let latency = now_us.saturating_sub(due_us);
+            self.latency.record(Duration::from_micros(latency));
+        }
+    }
+
+    fn repeated(&self) -> u64 {
+        self.numbers.iter().map(|it| it.repeated).sum()
+    }
+}
+
+/// A number in JSON, by its name. Most messages have it where the one before had it.
+struct Field {
+    name: Finder<'static>,
+    at: usize,
+}
+
+impl Field {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name: Finder::new(name),
+            at: 0,
+        }
+    }
+
+    fn number(&mut self, payload: &[u8]) -> Option<u64> {
+        let name = self.name.needle();
+        let is_there = payload
+            .get(self.at..)
+            .is_some_and(|it| it.starts_with(name));
+        if !is_there {
+            self.at = self.name.find(payload)?;
+        }
+        let digits = &payload[self.at + name.len()..];
+        let length = digits.iter().take_while(|it| it.is_ascii_digit()).count();
+        str::from_utf8(&digits[..length]).ok()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_found_wherever_it_stands() {
+        let mut field = Field::new(r#""seq":"#);
+        let cases = [
+            (r#"{"p":{"seq":17,"a":1}}"#, Some(17)),
+            (r#"{"p":{"seq":18}}"#, Some(18)),
+            (r#"{"c":"U","p":{"seq":3}}"#, Some(3)),
+            (r#"{"p":{}}"#, None),
+            (r#"{"p":{"seq":"x"}}"#, None),
+            ("", None),
+        ];
+        for (text, number) in cases {
+            assert_eq!(field.number(text.as_bytes()), number, "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a worker of raw clients does before and after its work.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use hyper::Uri;
+use mio::Poll;
+use serde_json::Value;
+use wse_e2e::raw::{self, Client, Door, Newcomer, masked, system};
+
+use super::parent::{Parent, say};
+use super::plan::{Order, Plan, Said};
+use crate::connection;
+use crate::processor::Stopwatch;
+use crate::report::Seen;
+
+/// Read at once.
+pub(super) const BUFFER_BYTES: usize = 256 << 10;
+
+/// Clients that are in, and what there is to say of them.
+pub(super) struct Crowd {
+    pub(super) poll: Poll,
+    /// By the number of their events; None for one that is gone.
+    pub(super) clients: Vec<Option<Client>>,
+    pub(super) seen: Seen,
+    /// Since the work began.
+    watch: Stopwatch,
+}
+
+impl Crowd {
+    /// Brings them in, and waits for the work to begin. None: it does not.
+    pub(super) fn arrive(plan: &Plan, parent: &mut Parent) -> Result<Option<Self>, String> {
+        let failed = |error: std::io::Error| format!("cannot wait for sockets: {error}");
+        let mut poll = Poll::new().map_err(failed)?;
+        let gathered =
+            raw::gather(&mut poll, newcomers(plan)?, plan.concurrency).map_err(failed)?;
+        let opened = gathered.clients.iter().flatten().count() as u64;
+        say(&Said::Opened(opened))?;
+        let mut crowd = Self {
+            poll,
+            clients: gathered.clients,
+            seen: Seen {
+                opened,
+                held: opened,
+                failures: gathered.failures,
+                ..Seen::default()
+            },
+            watch: Stopwatch::start(),
+        };
+        match parent.wait()? {
+            Some(Order::Begin) => {
+                crowd.watch = Stopwatch::start();
+                Ok(Some(crowd))
+            }
+            Some(Order::Finish { .. }) => crowd.tell().map(|()| None),
+            None => Ok(None),
+        }
+    }
+
+    /// One has gone, and why.
+    pub(super) fn lose(&mut self, number: usize, end: &wse_e2e::Error) {
+        self.clients[number] = None;
+        self.seen.held -= 1;
+        *self.seen.failures.entry(end.to_string()).or_default() += 1;
+    }
+
+    /// Says what was seen: the work is over.
+    pub(super) fn tell(mut self) -> Result<(), String> {
+        self.seen.processors.push(self.watch.share());
+        say(&Said::Seen(Box::new(self.seen)))
+    }
+}
+
+/// Counts an error that the server sent.
+pub(super) fn note(payload: &[u8], told: &mut BTreeMap<String, u64>) {
+    if system(payload) == Some("error") {
+        let said: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let code = said["p"]["code"].as_str().unwrap_or("without a code");
+        *told.entry(code.to_owned()).or_default() += 1;
+    }
+}
+
+fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
+    let doors = plan.doors.iter().map(|url| door(url));
+    let doors = doors.collect::<Result<Vec<_>, _>>()?;
+    let who = format!("Cookie: access_token={}", plan.token);
+    let hello = br#"{"c":"WSE","t":"client_hello","p":{"client_version":"wse-bench","protocol_version":1},"v":1}"#;
+    let newcomer = |number| {
+        let (address, host, path) = &doors[number % doors.len()];
+        Newcomer {
+            door: Door {
+                address: *address,
+                source: plan.source.map(|first| connection::source(first, number)),
+                tls: None,
+            },
+            request: raw::request(host, path, &who),
+            greetings: vec![masked(hello)],
+            topics: plan.topics.clone(),
+        }
+    };
+    Ok((0..plan.connections).map(newcomer).collect())
+}
+
+/// The address, the host and the path of a URL.
+fn door(url: &str) -> Result<(SocketAddr, String, String), String> {
+    let bad = |why: String| format!("{url}: {why}");
+    let uri: Uri = url.parse().map_err(|error| bad(format!("{error}")))?;
+    let host = uri.authority().map_or("", |it| it.as_str());
+    let mut found = host
+        .to_socket_addrs()
+        .map_err(|error| bad(error.to_string()))?;
+    let address = found
+        .next()
+        .ok_or_else(|| bad("the name has no address".into()))?;
+    let path = uri.path_and_query().map_or("/", |it| it.as_str());
+    Ok((address, host.to_owned(), path.to_owned()))
+}
