@@ -27,7 +27,7 @@ struct Shown {
 
 impl Bar {
     pub(super) fn new(test: Test, tier: usize, seconds: f64) -> Self {
-        let style = ProgressStyle::with_template("{prefix:30} {bar:20.cyan/dim} {msg}");
+        let style = ProgressStyle::with_template("{prefix:26} {bar:16.cyan/dim} {wide_msg}");
         let bar = ProgressBar::new(tier as u64)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
             .with_prefix(format!("{} {}", test.name(), HumanCount(tier as u64)));

@@ -14,42 +14,26 @@ use super::figures::{Figures, Judged, Report, SCHEMA};
 use super::interrupt::Interrupt;
 use super::limit;
 use super::output;
-use super::progress::Bar;
 use super::server::Server;
 use super::test::Test;
 use super::threshold::Verdict;
 use crate::cli::Output;
-use crate::connection::CHANGED;
-use crate::crew::{Crew, Job, knock};
+use crate::crew::knock;
 use crate::target::Target;
-use crate::worker::plan::{Ask, Fan, Publisher, Turns, Work};
 
 /// Exit codes, which the help tells.
 const BEYOND: u8 = 3;
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// Questions of each connection in a round, as WSE's own client has them, and questions a second of all:
-/// the generator has to keep up.
-const QUESTIONS: f64 = 50.0;
-const QUESTIONS_PER_SECOND: f64 = 10_000.0;
-/// Of the size matrix, as WSE's own client has it.
-const BURST_SECONDS: f64 = 5.0;
-/// Of sustained-hold, at the least, and between its pings.
-const HOLD_SECONDS: u64 = 30;
-const PING_SECONDS: u64 = 5;
-/// That connections have to stay when the limit is looked for, as WSE's own client has it.
-const LIMIT_SECONDS: f64 = 3.0;
-/// What came before a receiver was ready is not counted, when somebody else publishes.
-const WARM_SECONDS: f64 = 2.0;
 /// A server that closes a thousand connections is busy for a while.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// A run.
 pub(super) struct Suite<'a> {
     pub(super) arguments: &'a Arguments,
-    target: &'a Target,
-    server: Server,
-    api: Option<SocketAddr>,
+    pub(super) target: &'a Target,
+    pub(super) server: Server,
+    pub(super) api: Option<SocketAddr>,
     pub(super) interrupt: Interrupt,
 }
 
@@ -181,161 +165,6 @@ impl Suite<'_> {
             "latency at {per_second:.0} messages a second, half of what it took"
         ));
         Ok(fast.with_latency_of(even))
-    }
-
-    /// One crew, from its first connection to its last.
-    pub(super) async fn round(
-        &self,
-        test: Test,
-        size: Option<usize>,
-        tier: usize,
-        work: Work,
-    ) -> Result<Figures, String> {
-        let job = self.job(test, tier, work);
-        let mut interrupt = self.interrupt.clone();
-        let bar = Bar::new(test, tier, self.seconds(test, &job.work));
-        let mut before = self.server.read().await;
-        let mut crew = Crew::start(&job).await?.watched(bar.watch());
-        let mut each = 0;
-        let opened = tokio::select! {
-            opened = crew.opened() => Some(opened?),
-            () = interrupt.come() => None,
-        };
-        if opened.is_some() {
-            // Handshakes are the work of those that hold; they are not that of the others.
-            if !matches!(job.work, Work::Hold { .. } | Work::Reconnect) {
-                before = self.server.read().await;
-            }
-            bar.begin();
-            tokio::select! {
-                done = self.wait(&mut crew, test, &job.work) => each = done?,
-                () = interrupt.come() => {}
-            }
-        }
-        let report = crew.finish(each).await?;
-        bar.end();
-        let did = self.server.did_since(before).await;
-        Ok(Figures::new(test, size, report, did))
-    }
-
-    /// Waits until the work is done: how many messages each connection should have had.
-    async fn wait(&self, crew: &mut Crew, test: Test, work: &Work) -> Result<u64, String> {
-        let time = Duration::from_secs_f64(self.seconds(test, work));
-        match work {
-            Work::Hold { .. } => {
-                tokio::select! {
-                    failed = crew.attend() => failed?,
-                    () = sleep(time) => {}
-                }
-                Ok(0)
-            }
-            Work::Turns(_) | Work::Reconnect | Work::Flood { .. } => {
-                crew.begin().await?;
-                crew.done().await.map(|()| 0)
-            }
-            Work::Fan(fan) => {
-                crew.begin().await?;
-                if fan.publisher.is_some() {
-                    return crew.published().await;
-                }
-                tokio::select! {
-                    failed = crew.attend() => failed?,
-                    () = sleep(time) => {}
-                }
-                Ok(0)
-            }
-        }
-    }
-
-    /// How long the work should take. 0: not known.
-    fn seconds(&self, test: Test, work: &Work) -> f64 {
-        match work {
-            Work::Hold { .. } => match test {
-                Test::SustainedHold => self.arguments.duration.max(HOLD_SECONDS) as f64,
-                Test::ConnectionLimit => LIMIT_SECONDS,
-                _ => 0.0,
-            },
-            Work::Reconnect => 0.0,
-            Work::Turns(turns) => (turns.every() * turns.each).as_secs_f64(),
-            Work::Flood { seconds, .. } => *seconds,
-            Work::Fan(fan) => match &fan.publisher {
-                Some(publisher) => publisher.seconds,
-                None => fan.warm_seconds + self.arguments.duration as f64,
-            },
-        }
-    }
-
-    pub(super) fn work(&self, test: Test, size: Option<usize>, tier: usize) -> Work {
-        let seconds = self.arguments.duration as f64;
-        let bytes = size.unwrap_or(self.arguments.size);
-        let turns = |ask| {
-            let apart = (seconds / QUESTIONS).max(tier as f64 / QUESTIONS_PER_SECOND);
-            Work::Turns(Turns {
-                ask,
-                each: (seconds / apart).ceil().max(1.0) as u32,
-                every_us: (apart * 1e6) as u64,
-            })
-        };
-        match test {
-            Test::ConnectionStorm | Test::ConnectionLimit => Work::Hold {
-                ping_seconds: 0,
-                reconnect: false,
-            },
-            Test::SustainedHold => Work::Hold {
-                ping_seconds: PING_SECONDS,
-                reconnect: false,
-            },
-            Test::PingLatency => turns(Ask::Ping),
-            Test::SubscriptionChurn => turns(Ask::Change),
-            Test::ReconnectStorm => Work::Reconnect,
-            Test::Throughput => Work::Flood { bytes, seconds },
-            Test::SizeMatrix => Work::Flood {
-                bytes,
-                seconds: seconds.min(BURST_SECONDS),
-            },
-            Test::FanoutBroadcast | Test::FanoutCluster => self.fan(None, seconds),
-        }
-    }
-
-    fn fan(&self, per_second: Option<f64>, seconds: f64) -> Work {
-        let key = self.arguments.api_key.clone().unwrap_or_default();
-        let publisher = self.api.map(|address| Publisher {
-            address,
-            key,
-            per_second,
-            seconds,
-            bytes: self.arguments.size,
-        });
-        Work::Fan(Fan {
-            warm_seconds: if publisher.is_some() {
-                0.0
-            } else {
-                WARM_SECONDS
-            },
-            has_schedule: publisher.is_none() || per_second.is_some(),
-            publisher,
-        })
-    }
-
-    fn job(&self, test: Test, tier: usize, work: Work) -> Job {
-        let mut ports = vec![self.target.port];
-        ports.extend(self.arguments.port2.filter(|_| test == Test::FanoutCluster));
-        let topic = self.arguments.topic.as_str();
-        let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
-        Job {
-            doors: self.target.doors(&ports, &[topic, &format!("{CHANGED}*")]),
-            connections: tier,
-            workers: self.arguments.workers,
-            rate: None,
-            at_once: true,
-            concurrency: self.arguments.batch_size,
-            topics: if publishes {
-                vec![topic.to_owned()]
-            } else {
-                Vec::new()
-            },
-            work,
-        }
     }
 
     fn report(&self, rounds: Vec<Figures>) -> Report {

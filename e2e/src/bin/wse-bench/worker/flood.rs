@@ -16,10 +16,10 @@ use super::{QUIET, TELL};
 
 /// Messages and a ping behind them are repeated up to this size, so that a write is a large one; of all
 /// connections together, up to the other.
-const BLOCK_BYTES: usize = 64 << 10;
+const BLOCK_BYTES: usize = 256 << 10;
 const ALL_BLOCKS_BYTES: usize = 64 << 20;
 /// Blocks of one connection whose PONG has not come.
-const WINDOW: u64 = 4;
+const WINDOW: u64 = 3;
 /// A server that drops a ping, because it drops what is too much, is asked again after this long.
 const STALLED: Duration = Duration::from_secs(1);
 

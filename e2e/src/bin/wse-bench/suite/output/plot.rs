@@ -107,6 +107,7 @@ fn draw<'a>(
     let mut chart = ChartBuilder::on(&root)
         .caption(axes.title, style(14))
         .margin(8)
+        .margin_right(28)
         .x_label_area_size(34)
         .y_label_area_size(64)
         .build_cartesian_2d(left..right, 0.0..top * 1.1)?;
@@ -160,8 +161,11 @@ fn bounds(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     }
 }
 
-/// The part of all that a place on the axis stands for.
+/// The part of all that a place on the axis stands for; none but whole places are named.
 fn percent(place: f64) -> String {
+    if (place - place.round()).abs() > 1e-6 {
+        return String::new();
+    }
     let part = 100.0 * (1.0 - 10_f64.powf(-place));
     let text = format!("{part:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -184,8 +188,8 @@ mod tests {
 
     #[test]
     fn the_axis_of_parts_names_nines() {
-        let names = [0.0, 1.0, 2.0, 3.0, 4.0].map(percent);
-        assert_eq!(names, ["0", "90", "99", "99.9", "99.99"]);
+        let names = [0.0, 1.0, 1.5, 2.0, 3.0, 4.0].map(percent);
+        assert_eq!(names, ["0", "90", "", "99", "99.9", "99.99"]);
     }
 
     #[test]

@@ -1,61 +1,27 @@
 //! One connection of a worker: opened when it is due, kept, and, if it should, brought back as the
-//! published clients do whenever it ends; or asking on a schedule.
+//! published clients do whenever it ends. `crowd` is what the connections of a worker share, `turns` has one ask on a
+//! schedule.
 
-use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr};
+mod crowd;
+mod turns;
+
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval_at, sleep, sleep_until};
 use wse_e2e::Error;
 use wse_e2e::client::{Client, Dial};
 
-use crate::latency::Latency;
+pub(crate) use self::crowd::{Crowd, source};
+pub(crate) use self::turns::CHANGED;
 use crate::moves::{LOST, Moves, Track, comes_back};
-use crate::report::Seen;
 use crate::worker::now_us;
-use crate::worker::plan::{Ask, Progress, Turns};
 
 /// The published clients' pause before an attempt: the first, how it grows with each that fails, and
 /// the longest. Each is up to a tenth longer or shorter.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_GROWS: f64 = 1.5;
 const PAUSE_MOST: Duration = Duration::from_secs(30);
-
-/// What the names of topics begin with to which connections subscribe by turns.
-pub(crate) const CHANGED: &str = "bench.churn.";
-
-/// Connections from one local address. It has about 28,000 ports, but the fuller it is the longer the
-/// kernel looks for a free one.
-const PORTS: usize = 4_000;
-
-/// What the connections of one worker share.
-pub(crate) struct Crowd {
-    /// Ways in, taken in turn.
-    pub(crate) doors: Vec<Dial>,
-    /// The first local address to connect from. None: the kernel chooses.
-    pub(crate) source: Option<Ipv4Addr>,
-    pub(crate) topics: Vec<String>,
-    /// Handshakes under way at once.
-    pub(crate) slots: Semaphore,
-    /// Time between the pings of one connection. Zero: none.
-    pub(crate) ping: Duration,
-    /// What they ask, and when after the beginning each does first.
-    pub(crate) turns: Option<(Turns, Vec<Duration>)>,
-    /// When it began.
-    pub(crate) begun: watch::Sender<Option<Instant>>,
-    /// Everything that keeps a connection.
-    pub(crate) keeping: RefCell<Vec<AbortHandle>>,
-    /// Who came in, and how fast, before all lost their connection.
-    pub(crate) first: RefCell<Option<(u64, Latency)>>,
-    /// What became of each connection, when they come back.
-    pub(crate) tracks: Option<RefCell<Vec<Track>>>,
-    /// When the run began, in microseconds since 1970.
-    pub(crate) began_us: u64,
-    pub(crate) seen: RefCell<Seen>,
-}
 
 /// One connection, and how it came to where it is.
 struct Connection {
@@ -112,54 +78,6 @@ pub(crate) async fn connect(dial: &Dial, topics: &[String]) -> Result<Client, Er
     Ok(client)
 }
 
-/// Where a connection comes from, if the first ones come from this address.
-pub(crate) fn source(first: Ipv4Addr, number: usize) -> IpAddr {
-    let further = u32::try_from(number / PORTS).unwrap_or(u32::MAX);
-    Ipv4Addr::from(u32::from(first).saturating_add(further)).into()
-}
-
-impl Crowd {
-    /// What all saw, at the end.
-    pub(crate) fn take_seen(&self) -> Seen {
-        let mut seen = self.seen.take();
-        for track in self.tracks.iter().flat_map(|it| it.take()) {
-            seen.moves.get_or_insert_default().add(&track);
-        }
-        seen
-    }
-
-    /// How far it is.
-    pub(crate) fn progress(&self) -> Progress {
-        let seen = self.seen.borrow();
-        let latencies = [&seen.deeds.latency, &seen.ping, &seen.attempt];
-        let latency = latencies.into_iter().find(|it| it.summary().is_some());
-        Progress {
-            opened: seen.opened,
-            held: seen.held,
-            done: seen.deeds.done,
-            latency: latency.cloned().unwrap_or_default(),
-        }
-    }
-
-    /// How one of its connections is made.
-    fn dial(&self, number: usize) -> Dial {
-        Dial {
-            source: self.source.map(|first| source(first, number)),
-            ..self.doors[number % self.doors.len()].clone()
-        }
-    }
-
-    fn fail(&self, error: &Error) {
-        let mut seen = self.seen.borrow_mut();
-        *seen.failures.entry(error.to_string()).or_default() += 1;
-    }
-
-    /// Of connections that come back.
-    fn moves<T>(&self, note: impl FnOnce(&mut Moves) -> T) -> T {
-        note(self.seen.borrow_mut().moves.get_or_insert_default())
-    }
-}
-
 impl Connection {
     /// Connects, however often it takes if it should come back; also when the first attempt began.
     /// None: it failed for good.
@@ -202,57 +120,6 @@ impl Connection {
                 Some((again, _)) => client = again,
                 None => return,
             }
-        }
-    }
-
-    /// Asks on its schedule, and stays until the connection ends.
-    async fn take_turns(mut self, mut client: Client) {
-        let crowd = self.crowd.clone();
-        let Some((turns, phases)) = &crowd.turns else {
-            return;
-        };
-        let first = phases[self.number];
-        if let Err(end) = self.ask(&mut client, turns, first).await {
-            drop(client);
-            self.left();
-            self.ended(&end);
-        }
-    }
-
-    async fn ask(&self, client: &mut Client, turns: &Turns, first: Duration) -> Result<(), Error> {
-        let mut begun = self.crowd.begun.subscribe();
-        let begun = loop {
-            tokio::select! {
-                begun = begun.wait_for(Option::is_some) => match begun {
-                    Ok(begun) => break *begun,
-                    Err(_) => return Ok(()),
-                },
-                event = client.next() => drop(event?),
-            }
-        };
-        let topic = [format!("{CHANGED}{}", self.number)];
-        let Some(begun) = begun else { return Ok(()) };
-        for turn in 0..turns.each {
-            let due = begun + first + turns.every() * turn;
-            loop {
-                tokio::select! {
-                    biased;
-                    () = sleep_until(due) => break,
-                    event = client.next() => drop(event?),
-                }
-            }
-            let topic = [topic[0].as_str()];
-            match turns.ask {
-                Ask::Ping => drop(client.ping().await?),
-                Ask::Change if turn % 2 == 0 => drop(client.subscribe(&topic).await?),
-                Ask::Change => drop(client.unsubscribe(&topic).await?),
-            }
-            let mut seen = self.crowd.seen.borrow_mut();
-            seen.deeds.done += 1;
-            seen.deeds.latency.record(due.elapsed());
-        }
-        loop {
-            client.next().await?;
         }
     }
 

@@ -1,0 +1,114 @@
+//! What a crew is to do for a round of a test.
+
+use super::run::Suite;
+use super::test::Test;
+use crate::connection::CHANGED;
+use crate::crew::Job;
+use crate::worker::plan::{Ask, Fan, Publisher, Turns, Work};
+
+/// Questions of each connection in a round, as WSE's own client has them, and questions a second of all:
+/// the generator has to keep up.
+const QUESTIONS: f64 = 50.0;
+const QUESTIONS_PER_SECOND: f64 = 10_000.0;
+/// Of the size matrix, as WSE's own client has it.
+const BURST_SECONDS: f64 = 5.0;
+/// Of sustained-hold, at the least, and between its pings.
+const HOLD_SECONDS: u64 = 30;
+const PING_SECONDS: u64 = 5;
+/// That connections have to stay when the limit is looked for, as WSE's own client has it.
+const LIMIT_SECONDS: f64 = 3.0;
+/// What came before a receiver was ready is not counted, when somebody else publishes.
+const WARM_SECONDS: f64 = 2.0;
+
+impl Suite<'_> {
+    /// How long the work should take. 0: not known.
+    pub(super) fn seconds(&self, test: Test, work: &Work) -> f64 {
+        match work {
+            Work::Hold { .. } => match test {
+                Test::SustainedHold => self.arguments.duration.max(HOLD_SECONDS) as f64,
+                Test::ConnectionLimit => LIMIT_SECONDS,
+                _ => 0.0,
+            },
+            Work::Reconnect => 0.0,
+            Work::Turns(turns) => (turns.every() * turns.each).as_secs_f64(),
+            Work::Flood { seconds, .. } => *seconds,
+            Work::Fan(fan) => match &fan.publisher {
+                Some(publisher) => publisher.seconds,
+                None => fan.warm_seconds + self.arguments.duration as f64,
+            },
+        }
+    }
+
+    pub(super) fn work(&self, test: Test, size: Option<usize>, tier: usize) -> Work {
+        let seconds = self.arguments.duration as f64;
+        let bytes = size.unwrap_or(self.arguments.size);
+        let turns = |ask| {
+            let apart = (seconds / QUESTIONS).max(tier as f64 / QUESTIONS_PER_SECOND);
+            Work::Turns(Turns {
+                ask,
+                each: (seconds / apart).ceil().max(1.0) as u32,
+                every_us: (apart * 1e6) as u64,
+            })
+        };
+        match test {
+            Test::ConnectionStorm | Test::ConnectionLimit => Work::Hold {
+                ping_seconds: 0,
+                reconnect: false,
+            },
+            Test::SustainedHold => Work::Hold {
+                ping_seconds: PING_SECONDS,
+                reconnect: false,
+            },
+            Test::PingLatency => turns(Ask::Ping),
+            Test::SubscriptionChurn => turns(Ask::Change),
+            Test::ReconnectStorm => Work::Reconnect,
+            Test::Throughput => Work::Flood { bytes, seconds },
+            Test::SizeMatrix => Work::Flood {
+                bytes,
+                seconds: seconds.min(BURST_SECONDS),
+            },
+            Test::FanoutBroadcast | Test::FanoutCluster => self.fan(None, seconds),
+        }
+    }
+
+    pub(super) fn fan(&self, per_second: Option<f64>, seconds: f64) -> Work {
+        let key = self.arguments.api_key.clone().unwrap_or_default();
+        let publisher = self.api.map(|address| Publisher {
+            address,
+            key,
+            per_second,
+            seconds,
+            bytes: self.arguments.size,
+        });
+        Work::Fan(Fan {
+            warm_seconds: if publisher.is_some() {
+                0.0
+            } else {
+                WARM_SECONDS
+            },
+            has_schedule: publisher.is_none() || per_second.is_some(),
+            publisher,
+        })
+    }
+
+    pub(super) fn job(&self, test: Test, tier: usize, work: Work) -> Job {
+        let mut ports = vec![self.target.port];
+        ports.extend(self.arguments.port2.filter(|_| test == Test::FanoutCluster));
+        let topic = self.arguments.topic.as_str();
+        let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
+        Job {
+            doors: self.target.doors(&ports, &[topic, &format!("{CHANGED}*")]),
+            connections: tier,
+            workers: self.arguments.workers,
+            rate: None,
+            at_once: true,
+            concurrency: self.arguments.batch_size,
+            topics: if publishes {
+                vec![topic.to_owned()]
+            } else {
+                Vec::new()
+            },
+            work,
+        }
+    }
+}
