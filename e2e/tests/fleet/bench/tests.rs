@@ -203,6 +203,25 @@ async fn messages_that_are_lost_or_come_twice_are_told() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_stays_is_counted_at_the_end() -> Outcome {
+    let setup = Setup::new()?;
+    let gateway = Gateway::start(&setup, setup.config("a")).await?;
+    let all = rounds(&ended(&mut test(&setup, &gateway, "sustained-hold", "20", "1")).await?)?;
+    println!("{}", all[0]);
+    assert_eq!(
+        (&all[0]["opened"], &all[0]["held"]),
+        (&20.into(), &20.into())
+    );
+    // A ping every 5 of 30 seconds; the last may not be answered yet.
+    assert!(
+        all[0]["latency"]["count"].as_u64() >= Some(5 * 20),
+        "{}",
+        all[0]
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_full_has_a_limit() -> Outcome {
     const ROOM: u64 = 40;
     let _machine = alone().await;
@@ -271,7 +290,16 @@ async fn the_exit_code_says_what_happened() -> Outcome {
     let foreign = setup.claims("bench", &[]).sign(&[b'x'; 32]);
     let port = gateway.config().listen.public.port();
     let (here, nobody) = (port.to_string(), ports::free().to_string());
-    let cases: [(&[&str], i32, &str); 9] = [
+    let api = format!("http://{}", gateway.config().listen.api);
+    let fan = [
+        "--test",
+        "fanout-broadcast",
+        "--api",
+        &api,
+        "--api-key",
+        "foreign",
+    ];
+    let cases: [(&[&str], i32, &str); 10] = [
         (
             &["--fail-if", "ping-latency.p50>60s", "--fail-if", "failed>0"],
             0,
@@ -301,6 +329,7 @@ async fn the_exit_code_says_what_happened() -> Outcome {
             "no metrics",
         ),
         (&["--test", "fanout-cluster"], 1, "--port2"),
+        (&fan, 1, "401"),
     ];
     for (arguments, code, said) in cases {
         let mut run = command(&setup);

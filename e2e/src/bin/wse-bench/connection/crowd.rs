@@ -13,6 +13,7 @@ use wse_e2e::client::Dial;
 use crate::latency::Latency;
 use crate::moves::{Moves, Track};
 use crate::report::Seen;
+use crate::worker::pace::Pace;
 use crate::worker::plan::{Progress, Turns};
 
 /// Connections from one local address. It has about 28,000 ports, but the fuller it is the longer the
@@ -32,6 +33,7 @@ pub(crate) struct Crowd {
     pub(crate) ping: Duration,
     /// What they ask, and when after the beginning each does first.
     pub(crate) turns: Option<(Turns, Vec<Duration>)>,
+    pub(crate) pace: Pace,
     /// When it began.
     pub(crate) begun: watch::Sender<Option<Instant>>,
     /// Everything that keeps a connection.

@@ -5,10 +5,11 @@
 mod crowd;
 mod turns;
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use wse_e2e::Error;
 use wse_e2e::client::{Client, Dial};
 
@@ -36,7 +37,7 @@ struct Connection {
 /// Opens one, and keeps it from then on. Ends when it is open or has failed for good.
 pub(crate) async fn open(crowd: Rc<Crowd>, number: usize, due: Option<Instant>) {
     if let Some(due) = due {
-        sleep_until(due).await;
+        crowd.pace.until(due).await;
     }
     let mut connection = Connection {
         crowd,
@@ -125,19 +126,23 @@ impl Connection {
 
     async fn listen(&self, client: &mut Client) -> Error {
         let ping = self.crowd.ping;
-        let first = Instant::now() + ping.mul_f64(fastrand::f64());
-        let mut pings = interval_at(first, ping.max(Duration::from_secs(1)));
+        let mut due = Instant::now() + ping.mul_f64(fastrand::f64());
         loop {
-            tokio::select! {
-                event = client.next() => match event {
-                    Ok(event) => self.deliver(&event.p),
-                    Err(end) => return end,
-                },
-                due = pings.tick(), if !ping.is_zero() => match client.ping().await {
-                    Ok(_) => self.crowd.seen.borrow_mut().ping.record(due.elapsed()),
-                    Err(end) => return end,
-                },
+            let mut wait = pin!(self.crowd.pace.until(due));
+            loop {
+                tokio::select! {
+                    () = &mut wait, if !ping.is_zero() => break,
+                    event = client.next() => match event {
+                        Ok(event) => self.deliver(&event.p),
+                        Err(end) => return end,
+                    },
+                }
             }
+            match client.ping().await {
+                Ok(_) => self.crowd.seen.borrow_mut().ping.record(due.elapsed()),
+                Err(end) => return end,
+            }
+            due += ping;
         }
     }
 

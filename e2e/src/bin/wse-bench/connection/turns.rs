@@ -1,8 +1,8 @@
 //! Questions on a fixed schedule: each is late from the moment that it was due.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::sleep_until;
 use wse_e2e::Error;
 use wse_e2e::client::Client;
 
@@ -42,10 +42,11 @@ impl Connection {
         let Some(begun) = begun else { return Ok(()) };
         for turn in 0..turns.each {
             let due = begun + first + turns.every() * turn;
+            let mut wait = pin!(self.crowd.pace.until(due));
             loop {
                 tokio::select! {
                     biased;
-                    () = sleep_until(due) => break,
+                    () = &mut wait => break,
                     event = client.next() => drop(event?),
                 }
             }

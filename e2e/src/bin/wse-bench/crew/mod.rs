@@ -4,9 +4,10 @@
 mod job;
 mod worker;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
 use wse_e2e::client::Dial;
 
 pub(crate) use self::job::Job;
@@ -15,6 +16,9 @@ use crate::connection;
 use crate::report::{Report, Seen};
 use crate::worker::now_us;
 use crate::worker::plan::{Order, Progress, Said};
+
+/// A server that is alive takes its first client within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Workers that hold connections.
 pub(crate) struct Crew {
@@ -34,9 +38,13 @@ pub(crate) struct Crew {
 /// Why it does not.
 pub(crate) async fn knock(doors: &[Dial], topics: &[String]) -> Result<(), String> {
     for door in doors {
-        match connection::connect(door, topics).await {
-            Ok(client) => client.close().await,
-            Err(error) => return Err(hint(&error)),
+        match timeout(PATIENCE, connection::connect(door, topics)).await {
+            Ok(Ok(client)) => client.close().await,
+            Ok(Err(error)) => return Err(hint(&error)),
+            Err(_) => {
+                let seconds = PATIENCE.as_secs();
+                return Err(format!("{} does not answer within {seconds} s", door.url));
+            }
         }
     }
     Ok(())

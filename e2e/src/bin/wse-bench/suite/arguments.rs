@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     /// URL of the server's metrics; may be repeated, for each gateway. Left out: --metrics-port is tried.
     #[arg(long)]
     pub(super) metrics: Vec<String>,
-    /// Port of the server's metrics. Left out: --port and 1000.
+    /// Port of the server's metrics. Left out: its own port and 1000.
     #[arg(long)]
     pub(super) metrics_port: Option<u16>,
     /// Fail when a figure is so, such as 'p99>5ms', 'throughput.rate<1000000', 'missing>0'; may be

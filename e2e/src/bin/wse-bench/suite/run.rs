@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use wse_e2e::api::Api;
 
 use super::Arguments;
 use super::figures::{Figures, Judged, Report, SCHEMA};
@@ -60,14 +61,19 @@ pub(crate) async fn run(
         .flatten()
         .collect();
     knock(&target.doors(&ports, &[]), &[]).await?;
-    let port = arguments
-        .metrics_port
-        .unwrap_or_else(|| target.port.saturating_add(1_000));
-    let other = format!("http://{}:{port}/metrics", target.host);
+    let others = ports.iter().map(|port| {
+        let port = port.saturating_add(1_000);
+        let port = arguments.metrics_port.unwrap_or(port);
+        format!("http://{}:{port}/metrics", target.host)
+    });
+    if let (Some(api), Some(key)) = (&arguments.api, &arguments.api_key) {
+        let topics = Api::new(api, key).ask("/topics").await;
+        topics.map_err(|error| format!("{error}; are --api and --api-key right?"))?;
+    }
     let suite = Suite {
         arguments,
         target,
-        server: Server::find(&arguments.metrics, other).await?,
+        server: Server::find(&arguments.metrics, others.collect()).await?,
         api: arguments.api.as_deref().map(resolve).transpose()?,
         interrupt,
     };
@@ -145,12 +151,17 @@ impl Suite<'_> {
     /// As many messages as are delivered, then half of that on a schedule; or on the schedule alone that
     /// the user wants.
     async fn fan_out(&self, test: Test, tier: usize) -> Result<Figures, String> {
-        let size = Some(self.arguments.size);
+        let size = self.api.map(|_| self.arguments.size);
         let seconds = self.arguments.duration as f64;
         let scheduled = self.arguments.messages_per_second;
         if self.api.is_none() || scheduled.is_some() {
             let work = self.fan(scheduled, seconds);
-            return self.round(test, size, tier, work).await;
+            let mut figures = self.round(test, size, tier, work).await?;
+            if self.api.is_none() {
+                let note = "the server published by itself: latency counts from the times it wrote";
+                figures.notes.push(note.into());
+            }
+            return Ok(figures);
         }
         let fast = self
             .round(test, size, tier, self.fan(None, seconds / 2.0))

@@ -14,7 +14,7 @@ const LATE: Duration = Duration::from_millis(300);
 
 /// Counters that tell what became of connections and messages, and the label that they are split by.
 /// First ours, then those of WSE's own server.
-const COUNTERS: [(&str, &str); 14] = [
+const COUNTERS: [(&str, &str); 15] = [
     ("wse_inbound_messages_total", "outcome"),
     ("wse_deliveries_total", ""),
     ("wse_publications_missed_total", ""),
@@ -26,6 +26,7 @@ const COUNTERS: [(&str, &str); 14] = [
     ("wse_messages_received_total", ""),
     ("wse_messages_sent_total", ""),
     ("wse_inbound_dropped_total", ""),
+    ("wse_cluster_messages_dropped_total", ""),
     ("wse_rate_limited_total", ""),
     ("wse_connections_rejected_total", ""),
     ("wse_auth_failures_total", ""),
@@ -50,25 +51,22 @@ pub(crate) struct Did {
 }
 
 impl Server {
-    /// At these URLs, which must answer, or else at the other, which may.
+    /// At these URLs, which must answer; if there is none, at those of the others that do.
     ///
     /// # Errors
     /// Which URL does not answer, and why.
-    pub(super) async fn find(named: &[String], other: String) -> Result<Self, String> {
+    pub(super) async fn find(named: &[String], others: Vec<String>) -> Result<Self, String> {
         for url in named {
-            let found = timeout(PATIENCE, metrics::scrape(url)).await;
-            let found = found.map_err(|_| format!("{url} does not answer"))?;
-            found.map_err(|error| format!("no metrics: {error}"))?;
+            scrape(url)
+                .await
+                .map_err(|why| format!("no metrics: {why}"))?;
         }
-        if !named.is_empty() {
-            let urls = named.to_vec();
-            return Ok(Self { urls });
+        let mut urls = named.to_vec();
+        for url in others {
+            if named.is_empty() && scrape(&url).await.is_ok() {
+                urls.push(url);
+            }
         }
-        let is_there = timeout(PATIENCE, metrics::scrape(&other)).await;
-        let urls = match is_there {
-            Ok(Ok(_)) => vec![other],
-            Ok(Err(_)) | Err(_) => Vec::new(),
-        };
         Ok(Self { urls })
     }
 
@@ -76,7 +74,7 @@ impl Server {
     pub(super) async fn read(&self) -> Option<Counted> {
         let mut counted = Counted::new();
         for url in &self.urls {
-            let scrape: Metrics = timeout(PATIENCE, metrics::scrape(url)).await.ok()?.ok()?;
+            let scrape = scrape(url).await.ok()?;
             for (name, label) in COUNTERS {
                 for (value, count) in scrape.split(name, label) {
                     *counted.entry((name, value)).or_default() += count;
@@ -103,4 +101,10 @@ impl Server {
         });
         Some(grown.collect())
     }
+}
+
+async fn scrape(url: &str) -> Result<Metrics, String> {
+    let scrape = timeout(PATIENCE, metrics::scrape(url)).await;
+    let scrape = scrape.map_err(|_| format!("{url} does not answer"))?;
+    scrape.map_err(|error| error.to_string())
 }

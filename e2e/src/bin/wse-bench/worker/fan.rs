@@ -2,11 +2,14 @@
 //! arrives where it arrives, and reads the numbers and times in it: `p.seq` and `p.ts_us`, as WSE's own
 //! benchmark server writes them.
 
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use memchr::memmem::Finder;
-use mio::Events;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Token};
 
+use super::alarm::Alarm;
 use super::parent::{Parent, say};
 use super::plan::{Fan, Order, Plan, Progress, Said};
 use super::publishing::Publishing;
@@ -14,9 +17,6 @@ use super::raw::{BUFFER_BYTES, Crowd, note};
 use super::{QUIET, TELL, now_us};
 use crate::latency::Latency;
 use crate::numbers::Numbers;
-
-/// A wait is no longer when something is due on a schedule.
-const TICK: Duration = Duration::from_millis(1);
 
 /// What arrived.
 struct Arrived {
@@ -38,6 +38,15 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
     let mut publishing = publisher
         .map(|it| Publishing::begin(it, topic, connections, &crowd.poll))
         .transpose()?;
+    let alarm = Alarm::new()?;
+    let registry = crowd.poll.registry();
+    registry
+        .register(
+            &mut SourceFd(&alarm.as_raw_fd()),
+            Token(connections + 1),
+            Interest::READABLE,
+        )
+        .map_err(|error| format!("no timer: {error}"))?;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut arrived = Arrived::new(connections);
@@ -63,13 +72,17 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
         }
         if let Some(publishing) = &mut publishing {
             publishing.publish(arrived.deliveries / crowd.seen.opened.max(1))?;
+            alarm.ring_in(publishing.rest());
         }
-        let wait = if publishing.is_some() { TICK } else { TELL };
-        let polled = crowd.poll.poll(&mut events, Some(wait));
+        let polled = crowd.poll.poll(&mut events, Some(TELL));
         polled.map_err(|error| format!("cannot wait for sockets: {error}"))?;
         let before = arrived.deliveries;
         for event in &events {
             let number = event.token().0;
+            if number == connections + 1 {
+                alarm.heard();
+                continue;
+            }
             if number == connections {
                 if let Some(publishing) = &mut publishing {
                     publishing.heard(&mut buffer)?;

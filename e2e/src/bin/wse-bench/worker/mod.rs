@@ -1,10 +1,13 @@
 //! One process of the load. Its parent writes a [`Plan`] on its stdin; it writes [`Said`] on its
 //! stdout, one JSON document a line; then it does its part until it is done, or the parent says
-//! [`Order::Finish`] or is gone. `plan` is what they say, `flood` and `fan` are work for [`wse_e2e::raw`],
+//! [`Order::Finish`] or is gone. `plan` is what they say, `pace` has
+//! things happen when they are due, `flood` and `fan` are work for [`wse_e2e::raw`],
 //! all other work is that of [`crate::connection`]s.
 
+mod alarm;
 mod fan;
 mod flood;
+pub(crate) mod pace;
 mod parent;
 pub(crate) mod plan;
 mod publishing;
@@ -20,6 +23,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use wse_e2e::client::{Auth, Dial};
 
+use self::pace::Pace;
 use self::parent::{Parent, say};
 use self::plan::{Arrival, Order, Plan, Said, Work};
 use crate::connection::{self, Crowd};
@@ -54,7 +58,9 @@ fn perform(plan: &Plan, parent: &mut Parent) -> Result<(), String> {
 }
 
 async fn conduct(plan: &Plan, parent: &mut Parent) -> Result<(), String> {
-    let crowd = Rc::new(crowd(plan));
+    let crowd = Rc::new(crowd(plan)?);
+    let paced = crowd.clone();
+    tokio::task::spawn_local(async move { paced.pace.keep().await });
     let telling = crowd.clone();
     tokio::task::spawn_local(async move {
         loop {
@@ -92,7 +98,7 @@ async fn conduct(plan: &Plan, parent: &mut Parent) -> Result<(), String> {
     say(&Said::Seen(Box::new(seen)))
 }
 
-fn crowd(plan: &Plan) -> Crowd {
+fn crowd(plan: &Plan) -> Result<Crowd, String> {
     let tracks = || RefCell::new((0..plan.connections).map(|_| Track::default()).collect());
     let door = |url: &String| Dial {
         url: url.clone(),
@@ -112,20 +118,21 @@ fn crowd(plan: &Plan) -> Crowd {
         Work::Turns(turns) => (0, false, Some(phases(turns))),
         Work::Reconnect | Work::Flood { .. } | Work::Fan(_) => (0, false, None),
     };
-    Crowd {
+    Ok(Crowd {
         doors: plan.doors.iter().map(door).collect(),
         source: plan.source,
         topics: plan.topics.clone(),
         slots: Semaphore::new(plan.concurrency),
         ping: Duration::from_secs(ping_seconds),
         turns,
+        pace: Pace::new()?,
         begun: watch::Sender::new(None),
         keeping: RefCell::default(),
         first: RefCell::default(),
         tracks: reconnect.then(tracks),
         began_us: plan.began_us,
         seen: RefCell::default(),
-    }
+    })
 }
 
 /// Opens every connection; ends when each is open or has failed.

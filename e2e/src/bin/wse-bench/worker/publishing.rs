@@ -2,7 +2,7 @@
 //! many as are delivered.
 
 use std::fmt::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Poll;
 use wse_e2e::raw::{Api, Caller};
@@ -17,6 +17,9 @@ const BATCH_BYTES: u64 = 128 << 10;
 /// Bytes that have been published and not delivered: enough to keep the server busy, and less than makes
 /// it take a client for one that does not read.
 const WINDOW_BYTES: u64 = 1 << 20;
+/// Between two looks at what is due.
+const REST_LEAST: Duration = Duration::from_micros(200);
+const REST_MOST: Duration = Duration::from_millis(20);
 
 pub(super) struct Publishing<'a> {
     plan: &'a Publisher,
@@ -77,6 +80,15 @@ impl<'a> Publishing<'a> {
             say(&Said::Published(self.next))?;
         }
         Ok(())
+    }
+
+    /// How long there is nothing to do. Not less than a moment: each call costs the server something.
+    pub(super) fn rest(&self) -> Duration {
+        let rest = self.plan.per_second.map_or(REST_MOST, |rate| {
+            let due = Duration::from_secs_f64((self.next + 1) as f64 / rate);
+            due.saturating_sub(self.begin.elapsed())
+        });
+        rest.clamp(REST_LEAST, REST_MOST)
     }
 
     /// Its socket can be read or written.
