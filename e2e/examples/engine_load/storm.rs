@@ -25,7 +25,7 @@ pub(super) fn gather(
         greetings: Vec::new(),
         topics: topics(number),
     });
-    let gathered = raw::gather(poll, newcomers.collect(), at_once)?;
+    let gathered = raw::gather(poll, newcomers.collect(), at_once, &mut || false)?;
     let took = gathered.took;
     Ok((gathered.all()?, took))
 }

@@ -59,11 +59,16 @@ enum Stage {
 }
 
 /// Connects and subscribes. `at_once` connections at most have seen nothing yet: more than the accept
-/// queue holds and the kernel tries again only after a second.
+/// queue holds and the kernel tries again only after a second. It ends before its time when `ends` says so.
 ///
 /// # Errors
 /// When polling fails.
-pub fn gather(poll: &mut Poll, newcomers: Vec<Newcomer>, at_once: usize) -> io::Result<Gathered> {
+pub fn gather(
+    poll: &mut Poll,
+    newcomers: Vec<Newcomer>,
+    at_once: usize,
+    ends: &mut dyn FnMut() -> bool,
+) -> io::Result<Gathered> {
     let count = newcomers.len();
     let subscriptions: Vec<Option<Vec<u8>>> = newcomers.iter().map(subscription).collect();
     let greetings: Vec<_> = newcomers.iter().map(|it| it.greetings.concat()).collect();
@@ -91,14 +96,16 @@ pub fn gather(poll: &mut Poll, newcomers: Vec<Newcomer>, at_once: usize) -> io::
             clients.push(client.ok());
         }
         poll.poll(&mut events, Some(PATIENCE))?;
-        if events.is_empty() {
+        if events.is_empty() || ends() {
             for (stage, client) in stages.iter().zip(&mut clients) {
                 if !matches!(stage, Stage::In) {
                     *client = None;
                 }
             }
-            let silent = format!("nothing came for {} s", PATIENCE.as_secs());
-            *failures.entry(silent).or_default() += (count - settled) as u64;
+            if events.is_empty() {
+                let silent = format!("nothing came for {} s", PATIENCE.as_secs());
+                *failures.entry(silent).or_default() += (count - settled) as u64;
+            }
             // Those that were not even begun.
             clients.resize_with(count, || None);
             break;

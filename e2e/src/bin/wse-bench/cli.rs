@@ -16,12 +16,12 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub(crate) tests: Arguments,
-    #[command(flatten)]
     pub(crate) target: Target,
     /// How the figures are printed.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) tests: Arguments,
 }
 
 #[derive(Debug, Subcommand)]

@@ -66,8 +66,7 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
             arrived = Arrived::new(connections);
         }
         let all = expected.map(|each| each * crowd.seen.opened);
-        let unique = arrived.deliveries - arrived.repeated();
-        if all.is_some_and(|all| unique >= all || last.elapsed() > QUIET) {
+        if all.is_some_and(|all| arrived.unique() >= all || last.elapsed() > QUIET) {
             break;
         }
         if let Some(publishing) = &mut publishing {
@@ -133,7 +132,7 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
     let deeds = &mut crowd.seen.deeds;
     deeds.seconds = (end - begin.min(end)).as_secs_f64();
     deeds.done = arrived.deliveries;
-    deeds.repeated = arrived.repeated();
+    deeds.repeated = arrived.deliveries - arrived.unique();
     deeds.published = publishing.map_or(0, |it| it.published());
     if each > 0 {
         deeds.due = each * crowd.seen.opened;
@@ -171,8 +170,10 @@ impl Arrived {
         }
     }
 
-    fn repeated(&self) -> u64 {
-        self.numbers.iter().map(|it| it.repeated).sum()
+    /// Deliveries without those that came again.
+    fn unique(&self) -> u64 {
+        let repeated: u64 = self.numbers.iter().map(|it| it.repeated).sum();
+        self.deliveries - repeated
     }
 }
 

@@ -32,8 +32,14 @@ impl Crowd {
     pub(super) fn arrive(plan: &Plan, parent: &mut Parent) -> Result<Option<Self>, String> {
         let failed = |error: std::io::Error| format!("cannot wait for sockets: {error}");
         let mut poll = Poll::new().map_err(failed)?;
-        let gathered =
-            raw::gather(&mut poll, newcomers(plan)?, plan.concurrency).map_err(failed)?;
+        // A parent that is asked to end does not wait until all are in.
+        let mut order = None;
+        let mut ends = || {
+            order = order.take().or_else(|| parent.glance().transpose());
+            order.is_some()
+        };
+        let gathered = raw::gather(&mut poll, newcomers(plan)?, plan.concurrency, &mut ends);
+        let gathered = gathered.map_err(failed)?;
         let opened = gathered.clients.iter().flatten().count() as u64;
         say(&Said::Opened(opened))?;
         let mut crowd = Self {
@@ -47,7 +53,11 @@ impl Crowd {
             },
             watch: Stopwatch::start(),
         };
-        match parent.wait()? {
+        let order = match order {
+            Some(order) => Some(order?),
+            None => parent.wait()?,
+        };
+        match order {
             Some(Order::Begin) => {
                 crowd.watch = Stopwatch::start();
                 Ok(Some(crowd))
