@@ -135,24 +135,35 @@ impl Client {
         }
     }
 
-    /// Reads until nothing is left, and gives the payload of every data frame.
+    /// Reads until nothing is left, and gives the payload of every data frame. Who may send without an
+    /// end is to be read by [`Client::read_some`].
     ///
     /// # Errors
     /// [`Error::Lost`], and those of [`Frames::take`].
     pub fn read(&mut self, buffer: &mut [u8], mut each: impl FnMut(&[u8])) -> Result<(), Error> {
-        loop {
-            let count = match self.stream.read(buffer) {
-                Ok(0) => return Err(Error::Lost("the stream ended".into())),
-                Ok(count) => count,
-                Err(error) if is_later(&error) => return Ok(()),
-                Err(error) => return Err(lost(error)),
-            };
-            self.frames.take(&buffer[..count], &mut each)?;
-            // What comes later makes an edge, if the socket itself was read.
-            if count < buffer.len() && self.stream.tls.is_none() {
-                return Ok(());
-            }
-        }
+        while self.read_some(buffer, &mut each)? {}
+        Ok(())
+    }
+
+    /// Reads once, and gives the payload of every data frame. Whether there may be more, of which no
+    /// event will tell.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read_some(
+        &mut self,
+        buffer: &mut [u8],
+        each: &mut impl FnMut(&[u8]),
+    ) -> Result<bool, Error> {
+        let count = match self.stream.read(buffer) {
+            Ok(0) => return Err(Error::Lost("the stream ended".into())),
+            Ok(count) => count,
+            Err(error) if is_later(&error) => return Ok(false),
+            Err(error) => return Err(lost(error)),
+        };
+        self.frames.take(&buffer[..count], each)?;
+        // What comes later makes an edge, if the socket itself was read.
+        Ok(count == buffer.len() || self.stream.tls.is_some())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem::take;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
@@ -78,6 +79,8 @@ pub fn gather(
     let mut clients: Vec<Option<Client>> = Vec::with_capacity(count);
     let mut stages: Vec<Stage> = Vec::with_capacity(count);
     let mut failures = BTreeMap::new();
+    // Those that may have more, of which no event tells.
+    let mut again = Vec::new();
     let (mut answered, mut settled) = (0, 0);
     let begin = Instant::now();
     while settled < count {
@@ -95,14 +98,21 @@ pub fn gather(
             });
             clients.push(client.ok());
         }
-        poll.poll(&mut events, Some(PATIENCE))?;
-        if events.is_empty() || ends() {
+        let wait = if again.is_empty() {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        poll.poll(&mut events, Some(wait))?;
+        let mut told = take(&mut again);
+        told.extend(events.iter().map(|event| event.token().0));
+        if told.is_empty() || ends() {
             for (stage, client) in stages.iter().zip(&mut clients) {
                 if !matches!(stage, Stage::In) {
                     *client = None;
                 }
             }
-            if events.is_empty() {
+            if told.is_empty() {
                 let silent = format!("nothing came for {} s", PATIENCE.as_secs());
                 *failures.entry(silent).or_default() += (count - settled) as u64;
             }
@@ -110,24 +120,26 @@ pub fn gather(
             clients.resize_with(count, || None);
             break;
         }
-        for event in &events {
-            let number = event.token().0;
+        for number in told {
             let Some(client) = &mut clients[number] else {
                 continue;
             };
             let (mut is_ready, mut ack, mut refusal) = (false, None, None);
-            let read = client.flush().and_then(|()| {
-                client.read(&mut buffer, |payload| match system(payload) {
-                    Some("server_ready") => is_ready = true,
-                    Some("subscription_update") => ack = serde_json::from_slice(payload).ok(),
-                    Some("error") => refusal = serde_json::from_slice(payload).ok(),
-                    _ => {}
-                })
-            });
+            let mut each = |payload: &[u8]| match system(payload) {
+                Some("server_ready") => is_ready = true,
+                Some("subscription_update") => ack = serde_json::from_slice(payload).ok(),
+                Some("error") => refusal = serde_json::from_slice(payload).ok(),
+                _ => {}
+            };
+            let read = client.flush();
+            let read = read.and_then(|()| client.read_some(&mut buffer, &mut each));
+            if matches!(read, Ok(true)) {
+                again.push(number);
+            }
             let before = &stages[number];
             let next = match (before, read, ack) {
                 (_, Err(error), _) => Err(refused(&error, refusal.as_ref())),
-                (Stage::Connecting, Ok(()), _) if is_ready => {
+                (Stage::Connecting, Ok(_), _) if is_ready => {
                     let subscription = &subscriptions[number];
                     let mut first = greetings[number].clone();
                     first.extend_from_slice(subscription.as_deref().unwrap_or_default());
@@ -137,7 +149,7 @@ pub fn gather(
                         .map_or(Stage::In, |_| Stage::Subscribing);
                     queued.map(|()| next).map_err(|error| error.to_string())
                 }
-                (Stage::Subscribing, Ok(()), Some(ack)) => match accepted(&ack) {
+                (Stage::Subscribing, Ok(_), Some(ack)) => match accepted(&ack) {
                     true => Ok(Stage::In),
                     false => Err(format!("not allowed to subscribe: {}", ack["p"])),
                 },

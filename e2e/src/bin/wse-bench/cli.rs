@@ -7,9 +7,9 @@ use crate::target::Target;
 
 /// Load generator for servers and fleets that speak WSE's protocol. Without a command it runs the tests.
 ///
-/// Exit codes: 0 all was measured, and no --fail-if is so; 1 the server could not be measured, and
-/// stderr says why; 2 the command line is wrong; 3 a --fail-if is so, or cannot be judged; 130 ended by
-/// Ctrl-C or SIGTERM, with the report so far.
+/// Exit codes: 0 all was measured, and no --fail-if is so; 1 the server could not be measured, or not to
+/// the end, and stderr says why; 2 the command line is wrong; 3 a --fail-if is so, or cannot be judged;
+/// 130 ended by Ctrl-C or SIGTERM, with the report so far.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Cli {

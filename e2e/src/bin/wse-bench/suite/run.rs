@@ -78,20 +78,20 @@ pub(crate) async fn run(
         interrupt,
     };
     let mut rounds = Vec::new();
+    let mut failure = None;
     for test in tests {
-        let outcome = suite.test(test, &mut rounds).await;
-        if let Err(why) = outcome {
-            // Hours of figures are not lost to one that fails.
-            if rounds.is_empty() {
-                return Err(why);
-            }
-            eprintln!("wse-bench: {}: {why}", test.name());
-            break;
+        if let Err(why) = suite.test(test, &mut rounds).await {
+            failure = Some(format!("{}: {why}", test.name()));
         }
-        if suite.interrupt.has_come() {
+        if failure.is_some() || suite.interrupt.has_come() {
             break;
         }
     }
+    // Hours of figures are not lost to a test that fails.
+    let failure = match failure {
+        Some(why) if rounds.is_empty() => return Err(why),
+        failure => failure,
+    };
     let report = suite.report(rounds);
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let printed = match output {
@@ -105,7 +105,7 @@ pub(crate) async fn run(
         .write_all(printed.as_bytes())
         .and_then(|()| stdout.flush());
     written.map_err(|error| format!("cannot print the report: {error}"))?;
-    Ok(suite.code(&report))
+    failure.map_or_else(|| Ok(suite.code(&report)), Err)
 }
 
 impl Suite<'_> {
@@ -132,14 +132,11 @@ impl Suite<'_> {
                 if self.interrupt.has_come() {
                     return Ok(());
                 }
-                if (opened as usize) < tier / 2 {
+                let are_left = tiers.last() != Some(&tier);
+                if are_left && (opened as usize) < tier / 2 {
                     let note = "less than half got in: larger tiers were left out";
-                    rounds
-                        .iter_mut()
-                        .next_back()
-                        .expect("it was pushed")
-                        .notes
-                        .push(note.into());
+                    let last = rounds.last_mut().expect("it was pushed");
+                    last.notes.push(note.into());
                     break;
                 }
                 sleep(PAUSE).await;

@@ -2,6 +2,7 @@
 //! arrives where it arrives, and reads the numbers and times in it: `p.seq` and `p.ts_us`, as WSE's own
 //! benchmark server writes them.
 
+use std::mem::take;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,8 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
     let warm = begin + Duration::from_secs_f64(work.warm_seconds);
     let mut is_warm = work.warm_seconds == 0.0;
     let (mut last, mut told) = (begin, begin);
+    // Connections that may have more, of which no event tells; also since the others were coming in.
+    let mut again: Vec<usize> = (0..connections).collect();
     // Messages for each, once the parent has said so.
     let mut expected = None;
     loop {
@@ -73,11 +76,17 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
             publishing.publish(arrived.deliveries / crowd.seen.opened.max(1))?;
             alarm.ring_in(publishing.rest());
         }
-        let polled = crowd.poll.poll(&mut events, Some(TELL));
+        let wait = if again.is_empty() {
+            TELL
+        } else {
+            Duration::ZERO
+        };
+        let polled = crowd.poll.poll(&mut events, Some(wait));
         polled.map_err(|error| format!("cannot wait for sockets: {error}"))?;
         let before = arrived.deliveries;
-        for event in &events {
-            let number = event.token().0;
+        let mut ready = take(&mut again);
+        ready.extend(events.iter().map(|event| event.token().0));
+        for number in ready {
             if number == connections + 1 {
                 alarm.heard();
                 continue;
@@ -92,7 +101,7 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
                 continue;
             };
             let (told, now) = (&mut crowd.seen.deeds.told, now_us());
-            let read = client.read(&mut buffer, |payload| match payload {
+            let mut each = |payload: &[u8]| match payload {
                 [
                     b'{',
                     b'"',
@@ -109,9 +118,11 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
                     note(payload, told);
                 }
                 _ => arrived.note(number, payload, now),
-            });
-            if let Err(error) = read {
-                crowd.lose(number, &error);
+            };
+            match client.read_some(&mut buffer, &mut each) {
+                Ok(true) => again.push(number),
+                Ok(false) => {}
+                Err(error) => crowd.lose(number, &error),
             }
         }
         if arrived.deliveries != before {

@@ -1,8 +1,7 @@
 //! One process of the load. Its parent writes a [`Plan`] on its stdin; it writes [`Said`] on its
 //! stdout, one JSON document a line; then it does its part until it is done, or the parent says
-//! [`Order::Finish`] or is gone. `plan` is what they say, `pace` has
-//! things happen when they are due, `flood` and `fan` are work for [`wse_e2e::raw`],
-//! all other work is that of [`crate::connection`]s.
+//! [`Order::Finish`] or is gone. `plan` is what they say, `pace` has things happen when they are due,
+//! `flood` and `fan` are work for [`wse_e2e::raw`], all other work is that of [`crate::connection`]s.
 
 mod alarm;
 mod fan;
