@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
-use wse_e2e::raw::masked;
+use wse_e2e::raw::filled;
 
 use super::storm::gather;
 use super::{Gateway, Outcome};
@@ -19,11 +19,7 @@ pub(super) fn run(
     bytes: usize,
     seconds: f64,
 ) -> Outcome<()> {
-    let (head, tail) = (r#"{"c":"U","t":"bench","p":""#, r#""}"#);
-    let filling = bytes
-        .checked_sub(head.len() + tail.len())
-        .ok_or("too few bytes for a message")?;
-    let frame = masked(format!("{head}{}{tail}", "x".repeat(filling)).as_bytes());
+    let frame = filled(bytes)?;
     let block = frame.repeat((BLOCK_BYTES / frame.len()).max(1));
 
     let mut poll = Poll::new()?;

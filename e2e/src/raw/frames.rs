@@ -107,6 +107,19 @@ fn refusal(head: &[u8]) -> Error {
     }
 }
 
+/// An application's message of so many bytes, as a client sends it.
+///
+/// # Errors
+/// When it has more bytes without any filling.
+pub fn filled(bytes: usize) -> Result<Vec<u8>, String> {
+    let (head, tail) = (r#"{"c":"U","t":"bench","p":""#, r#""}"#);
+    let least = head.len() + tail.len();
+    let filling = bytes.checked_sub(least);
+    let filling = filling.ok_or_else(|| format!("a message has at least {least} bytes"))?;
+    let message = format!("{head}{}{tail}", "x".repeat(filling));
+    Ok(masked(message.as_bytes()))
+}
+
 /// A text message as a client sends it.
 pub fn masked(payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x81];

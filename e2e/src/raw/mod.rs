@@ -12,6 +12,6 @@ mod stream;
 
 pub use self::caller::{Api, Caller};
 pub use self::client::{Client, Door, request};
-pub use self::frames::{Frames, masked};
+pub use self::frames::{Frames, filled, masked};
 pub use self::gather::{Gathered, Newcomer, gather, system};
 pub use self::stream::{Stream, begin, is_later, trust};

@@ -179,7 +179,8 @@ pub(crate) fn comes_back(code: u16) -> bool {
     !FINAL.contains(&code)
 }
 
-fn merge<K: Clone + Ord>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+/// Adds counts to those of the same things.
+pub(crate) fn merge<K: Clone + Ord>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
     for (key, count) in from {
         *into.entry(key.clone()).or_default() += count;
     }

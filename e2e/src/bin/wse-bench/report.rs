@@ -84,7 +84,7 @@ impl Seen {
         self.opened += other.opened;
         self.held += other.held;
         self.delivered += other.delivered;
-        add(&mut self.failures, &other.failures);
+        moves::merge(&mut self.failures, &other.failures);
         self.handshake.merge(&other.handshake);
         self.attempt.merge(&other.attempt);
         self.ping.merge(&other.ping);
@@ -106,7 +106,7 @@ impl Deeds {
         self.published += other.published;
         self.missing += other.missing;
         self.repeated += other.repeated;
-        add(&mut self.told, &other.told);
+        moves::merge(&mut self.told, &other.told);
     }
 }
 
@@ -205,12 +205,6 @@ impl fmt::Display for Report {
             Some(moves) => moves.fmt(f),
             None => Ok(()),
         }
-    }
-}
-
-fn add(into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
-    for (what, count) in from {
-        *into.entry(what.clone()).or_default() += count;
     }
 }
 

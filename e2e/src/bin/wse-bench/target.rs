@@ -1,5 +1,7 @@
 //! The server that is loaded. Names and defaults are those of WSE's own benchmark client.
 
+use std::net::{SocketAddr, ToSocketAddrs};
+
 use clap::Args;
 use wse_e2e::client::{Auth, Dial};
 use wse_e2e::token::Claims;
@@ -77,4 +79,13 @@ impl Target {
             },
         }
     }
+}
+
+/// The first address of `HOST:PORT`.
+///
+/// # Errors
+/// Why it has none.
+pub(crate) fn address(host: &str) -> Result<SocketAddr, String> {
+    let mut found = host.to_socket_addrs().map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "the name has no address".into())
 }

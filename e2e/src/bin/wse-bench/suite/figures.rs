@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::server::Did;
 use super::test::Test;
 use crate::latency::{Latency, Summary};
+use crate::moves::merge;
 use crate::processor::Share;
 use crate::report;
 
@@ -169,9 +170,7 @@ impl Figures {
         self.missing = sum(self.missing, other.missing);
         self.repeated = sum(self.repeated, other.repeated);
         self.notes.extend(other.notes);
-        for (why, count) in other.failures {
-            *self.failures.entry(why).or_default() += count;
-        }
+        merge(&mut self.failures, &other.failures);
         for did in other.server.into_iter().flatten() {
             let all = self.server.get_or_insert_default();
             let same = |it: &&mut Did| it.metric == did.metric && it.label == did.label;

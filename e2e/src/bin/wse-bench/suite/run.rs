@@ -1,7 +1,7 @@
 //! Runs the tests, one after the other.
 
 use std::io::{IsTerminal, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -20,7 +20,7 @@ use super::test::Test;
 use super::threshold::Verdict;
 use crate::cli::Output;
 use crate::crew::knock;
-use crate::target::Target;
+use crate::target::{Target, address};
 
 /// Exit codes, which the help tells.
 const BEYOND: u8 = 3;
@@ -219,15 +219,9 @@ impl Suite<'_> {
 
 /// The address of `http://HOST:PORT`.
 fn resolve(api: &str) -> Result<SocketAddr, String> {
-    let bad = |why: String| format!("--api {api}: {why}");
     let host = api
         .strip_prefix("http://")
         .unwrap_or(api)
         .trim_end_matches('/');
-    let mut found = host
-        .to_socket_addrs()
-        .map_err(|error| bad(error.to_string()))?;
-    found
-        .next()
-        .ok_or_else(|| bad("the name has no address".into()))
+    address(host).map_err(|why| format!("--api {api}: {why}"))
 }

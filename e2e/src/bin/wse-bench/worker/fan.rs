@@ -101,23 +101,9 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
                 continue;
             };
             let (told, now) = (&mut crowd.seen.deeds.told, now_us());
-            let mut each = |payload: &[u8]| match payload {
-                [
-                    b'{',
-                    b'"',
-                    b'c',
-                    b'"',
-                    b':',
-                    b'"',
-                    b'W',
-                    b'S',
-                    b'E',
-                    b'"',
-                    ..,
-                ] => {
-                    note(payload, told);
-                }
-                _ => arrived.note(number, payload, now),
+            let mut each = |payload: &[u8]| match payload.starts_with(br#"{"c":"WSE""#) {
+                true => note(payload, told),
+                false => arrived.note(number, payload, now),
             };
             match client.read_some(&mut buffer, &mut each) {
                 Ok(true) => again.push(number),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mio::Events;
 use serde_json::Value;
 use wse_e2e::Error;
-use wse_e2e::raw::{Client, masked, system};
+use wse_e2e::raw::{Client, filled, masked, system};
 
 use super::parent::{Parent, say};
 use super::plan::{Plan, Progress, Said};
@@ -139,11 +139,7 @@ pub(super) fn run(
 
 impl Block {
     fn new(bytes: usize, connections: usize) -> Result<Self, String> {
-        let (head, tail) = (r#"{"c":"U","t":"bench","p":""#, r#""}"#);
-        let least = head.len() + tail.len();
-        let filling = bytes.checked_sub(least);
-        let filling = filling.ok_or_else(|| format!("a message has at least {least} bytes"))?;
-        let frame = masked(format!("{head}{}{tail}", "x".repeat(filling)).as_bytes());
+        let frame = filled(bytes)?;
         let room = BLOCK_BYTES.min(ALL_BLOCKS_BYTES / connections.max(1));
         let messages = (room / frame.len()).max(1);
         Ok(Self {

@@ -1,7 +1,7 @@
 //! What a worker of raw clients does before and after its work.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use hyper::Uri;
 use mio::Poll;
@@ -13,6 +13,7 @@ use super::plan::{Order, Plan, Said};
 use crate::connection;
 use crate::processor::Stopwatch;
 use crate::report::Seen;
+use crate::target::address;
 
 /// Read at once.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
@@ -116,12 +117,7 @@ fn door(url: &str) -> Result<(SocketAddr, String, String), String> {
     let bad = |why: String| format!("{url}: {why}");
     let uri: Uri = url.parse().map_err(|error| bad(format!("{error}")))?;
     let host = uri.authority().map_or("", |it| it.as_str());
-    let mut found = host
-        .to_socket_addrs()
-        .map_err(|error| bad(error.to_string()))?;
-    let address = found
-        .next()
-        .ok_or_else(|| bad("the name has no address".into()))?;
+    let address = address(host).map_err(bad)?;
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
     Ok((address, host.to_owned(), path.to_owned()))
 }
