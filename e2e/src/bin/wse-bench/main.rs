@@ -8,20 +8,27 @@
 //! for scripts. `crew` starts worker processes, because one may hold only so many files, and gathers what
 //! they saw; `worker` is what one of them does; `connection` is what one ordinary connection goes through
 //! (tokio-tungstenite: no code of ours judges ours), while rates come from [`wse_e2e::raw`], where a message
-//! costs next to nothing. `latency`, `moves`, `numbers`, `processor` and `report` are the figures. `stress`,
-//! `peers` and `fleet` are to be folders beside `suite`, and to use a crew as it does.
+//! costs next to nothing. `round` conducts a crew from its first connection to its last. `latency`, `moves`,
+//! `numbers`, `processor` and `report` are the figures, `server` is what the server itself says it did;
+//! `output` lays out what is printed, `progress` is for who waits, `interrupt` for who does not.
+//! `stress`, `peers` and `fleet` are to be folders beside `suite`, and to use a crew as it does.
 //!
 //! Why it is so: `docs/decisions/0007-wse-bench.md`.
 
 mod cli;
 mod connection;
 mod crew;
+mod interrupt;
 mod latency;
 mod moves;
 mod numbers;
+mod output;
 mod processor;
+mod progress;
 mod publish;
 mod report;
+mod round;
+mod server;
 mod suite;
 mod target;
 mod worker;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::server::Did;
 use super::test::Test;
 use crate::latency::{Latency, Summary};
 use crate::moves::merge;
 use crate::processor::Share;
 use crate::report;
+use crate::server::Did;
 
 /// Of the JSON. Fields may be added; a change of one that is there makes another number.
 pub(super) const SCHEMA: &str = "wse-bench/1";

@@ -1,6 +1,5 @@
 //! Runs the tests, one after the other.
 
-use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -12,19 +11,19 @@ use wse_e2e::api::Api;
 
 use super::Arguments;
 use super::figures::{Figures, Judged, Report, SCHEMA};
-use super::interrupt::Interrupt;
 use super::limit;
 use super::output;
-use super::server::Server;
 use super::test::Test;
 use super::threshold::Verdict;
 use crate::cli::Output;
 use crate::crew::knock;
+use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::output::{Paint, print};
+use crate::server::Server;
 use crate::target::{Target, address};
 
-/// Exit codes, which the help tells.
+/// Exit code, which the help tells.
 const BEYOND: u8 = 3;
-pub(super) const INTERRUPTED: u8 = 130;
 
 /// A server that closes a thousand connections is busy for a while.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
@@ -93,18 +92,13 @@ pub(crate) async fn run(
         failure => failure,
     };
     let report = suite.report(rounds);
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let printed = match output {
         Output::Html => output::html(&report)?,
         Output::Json => serde_json::to_string(&report).map_err(|error| error.to_string())? + "\n",
         Output::Markdown => output::markdown(&report),
-        Output::Text => output::text(&report, colour),
+        Output::Text => output::text(&report, Paint::of_stdout()),
     };
-    let mut stdout = std::io::stdout();
-    let written = stdout
-        .write_all(printed.as_bytes())
-        .and_then(|()| stdout.flush());
-    written.map_err(|error| format!("cannot print the report: {error}"))?;
+    print(&printed)?;
     failure.map_or_else(|| Ok(suite.code(&report)), Err)
 }
 

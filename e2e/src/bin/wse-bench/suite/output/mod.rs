@@ -1,9 +1,9 @@
 //! A report as people and programs want it. `table` says what there is to say of a round, once; `text`,
-//! `markdown` and `html` lay it out, `plot` draws it.
+//! `markdown` and `html` lay it out, `plots` draws it.
 
 mod html;
 mod markdown;
-mod plot;
+mod plots;
 mod table;
 mod text;
 

@@ -1,6 +1,7 @@
 //! What there is to say of rounds: a table for each test, and remarks for each round.
 
 use crate::latency::Summary;
+use crate::output::count;
 use crate::suite::figures::{Figures, Judged, Report};
 use crate::suite::test::Test;
 
@@ -137,11 +138,6 @@ pub(super) fn verdict(judged: &Judged) -> String {
         Some(true) => format!("fail if {text}: it is, {}", judged.why),
         None => format!("fail if {text}: {}", judged.why),
     }
-}
-
-/// With commas between thousands.
-pub(super) fn count(number: u64) -> String {
-    indicatif::HumanCount(number).to_string()
 }
 
 fn server(figures: &Figures) -> Option<String> {

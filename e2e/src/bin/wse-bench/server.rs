@@ -34,12 +34,12 @@ const COUNTERS: [(&str, &str); 15] = [
 
 /// Where the metrics are.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     urls: Vec<String>,
 }
 
 /// Counters at one moment.
-pub(super) type Counted = BTreeMap<(&'static str, String), f64>;
+pub(crate) type Counted = BTreeMap<(&'static str, String), f64>;
 
 /// How much a counter grew.
 #[derive(Clone, Debug, Serialize)]
@@ -55,7 +55,7 @@ impl Server {
     ///
     /// # Errors
     /// Which URL does not answer, and why.
-    pub(super) async fn find(named: &[String], others: Vec<String>) -> Result<Self, String> {
+    pub(crate) async fn find(named: &[String], others: Vec<String>) -> Result<Self, String> {
         for url in named {
             scrape(url)
                 .await
@@ -71,7 +71,7 @@ impl Server {
     }
 
     /// Counters of all gateways together. None: they cannot be read.
-    pub(super) async fn read(&self) -> Option<Counted> {
+    pub(crate) async fn read(&self) -> Option<Counted> {
         let mut counted = Counted::new();
         for url in &self.urls {
             let scrape = scrape(url).await.ok()?;
@@ -85,7 +85,7 @@ impl Server {
     }
 
     /// What it did since. None: it does not say.
-    pub(super) async fn did_since(&self, before: Option<Counted>) -> Option<Vec<Did>> {
+    pub(crate) async fn did_since(&self, before: Option<Counted>) -> Option<Vec<Did>> {
         let before = before?;
         tokio::time::sleep(LATE).await;
         let after = self.read().await?;

@@ -5,7 +5,7 @@ use std::error::Error;
 
 use plotters::prelude::*;
 
-use super::table::{Table, count};
+use super::count;
 
 const SIZE: (u32, u32) = (460, 260);
 /// What plotters writes, and what the page is to have for it.
@@ -21,77 +21,34 @@ const LINES: [RGBColor; 6] = [
 ];
 
 /// A line, and what it is.
-struct Line {
-    name: String,
-    points: Vec<(f64, f64)>,
+pub(crate) struct Line {
+    /// Empty for the only one.
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// What a plot is of.
-struct Axes<'a> {
-    title: &'a str,
-    across: &'a str,
-    up: &'a str,
-    label: &'a dyn Fn(f64) -> String,
+pub(crate) struct Axes<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) across: &'a str,
+    /// Unit of the numbers upwards. Empty: they are counts.
+    pub(crate) up: &'a str,
+    /// How a place on the axis across is named.
+    pub(crate) label: &'a dyn Fn(f64) -> String,
 }
 
-/// The plots of a test: the rate by the number of connections, and how latencies spread.
+/// The lines that have more than one point, which a single number is not. None: there are none.
 ///
 /// # Errors
 /// When plotters refuses, which it does for no report.
-pub(super) fn plots(table: &Table<'_>) -> Result<Vec<String>, String> {
-    let mut sizes: Vec<Option<usize>> = Vec::new();
-    for (_, figures) in &table.rounds {
-        if !sizes.contains(&figures.size_bytes) {
-            sizes.push(figures.size_bytes);
-        }
+pub(crate) fn plot(axes: &Axes<'_>, lines: Vec<Line>) -> Result<Option<String>, String> {
+    let lines: Vec<Line> = lines.into_iter().filter(|it| it.points.len() > 1).collect();
+    if lines.is_empty() {
+        return Ok(None);
     }
-    let rates = sizes.into_iter().map(|size| {
-        let rounds = table.rounds.iter().filter(|(_, it)| it.size_bytes == size);
-        let mut points: Vec<(f64, f64)> = rounds
-            .filter_map(|(_, it)| Some((it.tier as f64, it.rate?)))
-            .collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Line {
-            name: size.map_or_else(String::new, |size| format!("{} B", count(size as u64))),
-            points,
-        }
-    });
-    let spread = table.rounds.iter().map(|(cells, figures)| Line {
-        name: cells[0].clone(),
-        // Each step to the right is ten times fewer.
-        points: figures
-            .curve
-            .iter()
-            .filter(|(part, _)| *part < 1.0)
-            .map(|&(part, us)| ((1.0 / (1.0 - part)).log10(), us as f64 / 1_000.0))
-            .collect(),
-    });
-    let rate = format!("{} a second", table.test.rate_of());
-    let axes = [
-        Axes {
-            title: &rate,
-            across: "connections",
-            up: "",
-            label: &|x| count(x as u64),
-        },
-        Axes {
-            title: "latency, ms",
-            across: "part of all, %",
-            up: "ms",
-            label: &|x| percent(x),
-        },
-    ];
-    let lines = [rates.collect::<Vec<_>>(), spread.collect()];
-    let drawn = axes.iter().zip(lines).filter_map(|(axes, lines)| {
-        // A single number needs no plot.
-        let lines: Vec<Line> = lines.into_iter().filter(|it| it.points.len() > 1).collect();
-        (!lines.is_empty()).then(|| {
-            let mut svg = String::new();
-            draw(&mut svg, axes, &lines).map_err(|error| error.to_string())?;
-            Ok(themed(&svg))
-        })
-    });
-    drawn.collect()
+    let mut svg = String::new();
+    draw(&mut svg, axes, &lines).map_err(|error| error.to_string())?;
+    Ok(Some(themed(&svg)))
 }
 
 fn draw<'a>(
@@ -161,16 +118,6 @@ fn bounds(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     }
 }
 
-/// The part of all that a place on the axis stands for; none but whole places are named.
-fn percent(place: f64) -> String {
-    if (place - place.round()).abs() > 1e-6 {
-        return String::new();
-    }
-    let part = 100.0 * (1.0 - 10_f64.powf(-place));
-    let text = format!("{part:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// With the page's own colours.
 fn themed(svg: &str) -> String {
     let mut themed = svg
@@ -187,12 +134,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_axis_of_parts_names_nines() {
-        let names = [0.0, 1.0, 1.5, 2.0, 3.0, 4.0].map(percent);
-        assert_eq!(names, ["0", "90", "", "99", "99.9", "99.99"]);
-    }
-
-    #[test]
     fn a_plot_has_no_colour_that_the_page_does_not_choose() {
         let line = |name: &str| Line {
             name: name.into(),
@@ -204,9 +145,9 @@ mod tests {
             up: "",
             label: &|x| x.to_string(),
         };
-        let mut svg = String::new();
-        draw(&mut svg, &axes, &[line("one"), line("two")]).unwrap();
-        let svg = themed(&svg);
+        let svg = plot(&axes, vec![line("one"), line("two")])
+            .unwrap()
+            .unwrap();
         assert!(svg.contains("var(--line2)") && svg.contains("var(--ink)"));
         assert!(!svg.contains('#'), "{svg}");
     }

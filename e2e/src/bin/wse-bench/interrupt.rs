@@ -3,15 +3,18 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// Exit code of a run that was ended early, which the help tells.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 #[derive(Clone, Debug)]
-pub(super) struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// Listens from now on. The second one ends the process at once.
     ///
     /// # Errors
     /// When signals cannot be listened to.
-    pub(super) fn listen() -> Result<Self, String> {
+    pub(crate) fn listen() -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("cannot listen to signals: {error}");
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -24,7 +27,7 @@ impl Interrupt {
                 }
                 if tell.send_replace(true) {
                     // The workers end when their orders do.
-                    std::process::exit(super::run::INTERRUPTED.into());
+                    std::process::exit(INTERRUPTED.into());
                 }
             }
         });
@@ -32,12 +35,12 @@ impl Interrupt {
     }
 
     /// Whether it has come.
-    pub(super) fn has_come(&self) -> bool {
+    pub(crate) fn has_come(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Waits for it.
-    pub(super) async fn come(&mut self) {
+    pub(crate) async fn come(&mut self) {
         if self.0.wait_for(|has_come| *has_come).await.is_err() {
             // Nobody listens any more: it does not come.
             std::future::pending::<()>().await;

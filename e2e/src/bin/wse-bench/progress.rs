@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use super::test::Test;
 use crate::worker::plan::Progress;
 
 #[derive(Clone)]
-pub(super) struct Bar {
+pub(crate) struct Bar {
     bar: ProgressBar,
-    test: Test,
+    /// What is counted by the second.
+    unit: &'static str,
     /// Milliseconds that the work takes. 0: not known.
     millis: u64,
     shown: Arc<Mutex<Shown>>,
@@ -26,15 +26,16 @@ struct Shown {
 }
 
 impl Bar {
-    pub(super) fn new(test: Test, tier: usize, seconds: f64) -> Self {
+    /// For a round with a name and so many connections, whose work takes so many seconds. 0: not known.
+    pub(crate) fn new(name: &str, unit: &'static str, connections: usize, seconds: f64) -> Self {
         let style = ProgressStyle::with_template("{prefix:26} {bar:16.cyan/dim} {wide_msg}");
-        let bar = ProgressBar::new(tier as u64)
+        let bar = ProgressBar::new(connections as u64)
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-            .with_prefix(format!("{} {}", test.name(), HumanCount(tier as u64)));
+            .with_prefix(format!("{name} {}", HumanCount(connections as u64)));
         bar.set_message("connecting");
         Self {
             bar,
-            test,
+            unit,
             millis: (seconds * 1_000.0) as u64,
             shown: Arc::new(Mutex::new(Shown {
                 begun: None,
@@ -45,18 +46,18 @@ impl Bar {
     }
 
     /// All are in, and the work begins.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.shown().begun = Some(Instant::now());
         self.bar.set_length(self.millis.max(1));
         self.bar.set_position(0);
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
 
     /// What shows how far the workers are.
-    pub(super) fn watch(&self) -> impl Fn(&Progress) + Send + 'static {
+    pub(crate) fn watch(&self) -> impl Fn(&Progress) + Send + 'static {
         let own = self.clone();
         move |progress| own.show(progress)
     }
@@ -71,7 +72,7 @@ impl Bar {
         if progress.done > 0 {
             let since = shown.at.elapsed().max(Duration::from_millis(1));
             let rate = progress.done.saturating_sub(shown.done) as f64 / since.as_secs_f64();
-            said += &format!("  {} {}/s", HumanCount(rate as u64), self.test.rate_of());
+            said += &format!("  {} {}/s", HumanCount(rate as u64), self.unit);
         }
         (shown.at, shown.done) = (Instant::now(), progress.done);
         if let Some(latency) = progress.latency.summary() {
