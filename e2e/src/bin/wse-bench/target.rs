@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use clap::Args;
 use wse_e2e::client::{Auth, Dial};
+use wse_e2e::raw::Dialect;
 use wse_e2e::token::Claims;
 
 use crate::cli::Load;
@@ -67,6 +68,7 @@ impl Target {
         let globs: Vec<&str> = load.topics.iter().map(String::as_str).collect();
         Job {
             doors: self.doors(&[self.port], &globs),
+            dialect: Dialect::Wse,
             connections: load.connections,
             workers: load.workers,
             rate: (load.rate > 0.0).then_some(load.rate),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use memchr::memmem::Finder;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
+use wse_e2e::raw::Heard;
 
 use super::alarm::Alarm;
 use super::parent::{Parent, say};
@@ -34,7 +35,7 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
         return Ok(());
     };
     let connections = crowd.clients.len();
-    let publisher = work.publisher.as_ref();
+    let (publisher, dialect) = (work.publisher.as_ref(), plan.dialect);
     let topic = plan.topics.first().map_or("", String::as_str);
     let mut publishing = publisher
         .map(|it| Publishing::begin(it, topic, connections, &crowd.poll))
@@ -101,10 +102,15 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
                 continue;
             };
             let (told, now) = (&mut crowd.seen.deeds.told, now_us());
-            let mut each = |payload: &[u8]| match payload.starts_with(br#"{"c":"WSE""#) {
-                true => note(payload, told),
-                false => arrived.note(number, payload, now),
+            let mut hear = |message: &[u8]| match dialect.is_published(message) {
+                true => arrived.note(number, message, now),
+                false => {
+                    if let Heard::Error(said) = dialect.hear(message) {
+                        note(&said, told);
+                    }
+                }
             };
+            let mut each = |payload: &[u8]| dialect.split(payload, &mut hear);
             match client.read_some(&mut buffer, &mut each) {
                 Ok(true) => again.push(number),
                 Ok(false) => {}

@@ -5,9 +5,8 @@
 use std::time::{Duration, Instant};
 
 use mio::Events;
-use serde_json::Value;
 use wse_e2e::Error;
-use wse_e2e::raw::{Client, filled, masked, system};
+use wse_e2e::raw::{Client, Dialect, Heard};
 
 use super::parent::{Parent, say};
 use super::plan::{Plan, Progress, Said};
@@ -49,7 +48,7 @@ pub(super) fn run(
     seconds: f64,
     parent: &mut Parent,
 ) -> Result<(), String> {
-    let block = Block::new(bytes, plan.connections * plan.workers)?;
+    let block = Block::new(plan.dialect, bytes, plan.connections * plan.workers)?;
     let Some(mut crowd) = Crowd::arrive(plan, parent)? else {
         return Ok(());
     };
@@ -94,8 +93,12 @@ pub(super) fn run(
             let (read, told) = (sender.read, &mut crowd.seen.deeds.told);
             let came = match event.is_readable() {
                 true => client.read(&mut buffer, |payload| {
-                    sender.hear(payload);
-                    note(payload, told);
+                    plan.dialect
+                        .split(payload, &mut |message| match plan.dialect.hear(message) {
+                            Heard::Answer(before) => sender.hear(before),
+                            Heard::Error(said) => note(&said, told),
+                            _ => {}
+                        });
                 }),
                 false => Ok(()),
             };
@@ -115,7 +118,7 @@ pub(super) fn run(
             told = Instant::now();
             for (client, sender) in crowd.clients.iter_mut().zip(&mut senders) {
                 if let Some(client) = client
-                    && let Err(error) = sender.ask_again(client)
+                    && let Err(error) = sender.ask_again(client, plan.dialect)
                 {
                     // The next read tells it too, with its number.
                     *crowd.seen.failures.entry(error.to_string()).or_default() += 1;
@@ -138,12 +141,12 @@ pub(super) fn run(
 }
 
 impl Block {
-    fn new(bytes: usize, connections: usize) -> Result<Self, String> {
-        let frame = filled(bytes)?;
+    fn new(dialect: Dialect, bytes: usize, connections: usize) -> Result<Self, String> {
+        let frame = dialect.filled(bytes)?;
         let room = BLOCK_BYTES.min(ALL_BLOCKS_BYTES / connections.max(1));
         let messages = (room / frame.len()).max(1);
         Ok(Self {
-            bytes: [frame.repeat(messages), ping(0)].concat(),
+            bytes: [frame.repeat(messages), dialect.question(0)].concat(),
             messages: messages as u64,
         })
     }
@@ -176,15 +179,9 @@ impl Sender {
         Ok(self.is_ready)
     }
 
-    /// Takes in a message of the server.
-    fn hear(&mut self, payload: &[u8]) {
-        let kind = system(payload).unwrap_or_default();
-        if !kind.eq_ignore_ascii_case("pong") {
-            return;
-        }
-        // A ping of a block has 0, one that asks again has all that was sent before it.
-        let said: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let before = said["p"]["client_timestamp"].as_u64().unwrap_or(0);
+    /// Takes in an answer. The question of a block has 0, one that asks again has all that was sent
+    /// before it.
+    fn hear(&mut self, before: u64) {
         self.read = match before {
             0 => self.read + 1,
             before => self.read.max(before),
@@ -194,13 +191,13 @@ impl Sender {
     }
 
     /// Asks how far the server is, if it should have said so.
-    fn ask_again(&mut self, client: &mut Client) -> Result<(), Error> {
+    fn ask_again(&mut self, client: &mut Client, dialect: Dialect) -> Result<(), Error> {
         let waits = self.at == 0 && self.sent > self.read;
         if !waits || self.last.elapsed() < STALLED {
             return Ok(());
         }
         self.last = Instant::now();
-        client.queue(&ping(self.sent))
+        client.queue(&dialect.question(self.sent))
     }
 
     /// Blocks of which the kernel has taken a part.
@@ -213,35 +210,22 @@ impl Sender {
     }
 }
 
-fn ping(timestamp: u64) -> Vec<u8> {
-    let ping = format!(r#"{{"c":"WSE","t":"ping","p":{{"timestamp":{timestamp}}},"v":1}}"#);
-    masked(ping.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pong(timestamp: u64) -> Vec<u8> {
-        let pong =
-            format!(r#"{{"c":"WSE","t":"PONG","p":{{"client_timestamp":{timestamp}}},"v":1}}"#);
-        pong.into_bytes()
-    }
 
     #[test]
     fn only_what_a_pong_vouches_for_is_read() {
         let mut sender = Sender::new(Instant::now());
         sender.sent = 5;
-        sender.hear(br#"{"c":"U","t":"bench","p":{}}"#);
-        assert_eq!(sender.read, 0);
-        sender.hear(&pong(0));
-        sender.hear(&pong(0));
+        sender.hear(0);
+        sender.hear(0);
         assert_eq!((sender.read, sender.is_done()), (2, false));
         // Two pings were dropped; the answer to the question that came after them vouches for all.
-        sender.hear(&pong(4));
+        sender.hear(4);
         assert_eq!(sender.read, 4);
-        sender.hear(&pong(0));
-        sender.hear(&pong(0));
+        sender.hear(0);
+        sender.hear(0);
         assert_eq!((sender.read, sender.is_done()), (5, true));
     }
 }
