@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::peers;
 use crate::suite::Arguments;
 use crate::target::Target;
 
@@ -55,6 +56,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         messages: Messages,
     },
+    /// Compare the gateway that is beside this program with servers on other libraries, on the same work in
+    /// one run. They are installed by cargo, go, npm and pip into a cache; one that cannot be is left out,
+    /// and the report says why.
+    Peers(peers::Arguments),
     /// One process of the load; told by its parent what to do.
     #[command(hide = true)]
     Worker,
