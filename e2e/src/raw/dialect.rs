@@ -118,7 +118,10 @@ impl Dialect {
     /// Whether a message is one that was published, and not the server's own.
     pub fn is_published(self, message: &[u8]) -> bool {
         match self {
-            Self::Wse => !message.starts_with(br#"{"c":"WSE""#),
+            Self::Wse => {
+                let compact = message.starts_with(br#"{"c":"WSE""#);
+                !compact && !message.starts_with(br#"{"c": "WSE""#)
+            }
             Self::Centrifuge => message.starts_with(br#"{"push""#),
         }
     }

@@ -189,7 +189,8 @@ pub(super) fn system(payload: &[u8]) -> Option<&str> {
     struct Head<'a> {
         t: &'a str,
     }
-    let rest = payload.strip_prefix(br#"{"c":"WSE","#)?;
+    let rest = payload.strip_prefix(br#"{"c":"WSE","#);
+    let rest = rest.or_else(|| payload.strip_prefix(br#"{"c": "WSE","#))?;
     if let Some(rest) = rest.strip_prefix(br#""t":""#) {
         let end = rest.iter().position(|&byte| byte == b'"')?;
         return str::from_utf8(&rest[..end]).ok();
@@ -217,12 +218,13 @@ mod tests {
 
     #[test]
     fn the_type_of_a_system_message_is_found_in_any_order() {
-        let cases: [(&str, Option<&str>); 5] = [
+        let cases: [(&str, Option<&str>); 6] = [
             (r#"{"c":"WSE","t":"PONG","p":{}}"#, Some("PONG")),
             (
                 r#"{"c":"WSE","p":{"t":"x"},"t":"server_ready"}"#,
                 Some("server_ready"),
             ),
+            (r#"{"c": "WSE", "t": "PONG", "p": {}}"#, Some("PONG")),
             (r#"{"c":"U","t":"bench"}"#, None),
             (r#"{"c":"WSE","p":{}}"#, None),
             ("xxx", None),

@@ -1,8 +1,9 @@
 //! The load generator says what is true. `commands` are its single steps, `tests` what it runs without a
-//! command, `meddler` stands between it and a gateway and loses things.
+//! command, `peers` compares servers; `meddler` stands between it and a gateway and loses things.
 
 mod commands;
 mod meddler;
+mod peers;
 mod tests;
 
 use std::process::{ExitStatus, Stdio};

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// Where peers are installed. Left out: wse-bench in the user's cache.
     #[arg(long, env = "WSE_BENCH_CACHE")]
     pub(super) cache: Option<PathBuf>,
-    /// The Python of those that need one, 3.12 or newer with venv. Left out: the newest in PATH.
+    /// The Python of those that need one, with venv. Left out: the newest in PATH, or one of pyenv.
     #[arg(long)]
     pub(super) python: Option<PathBuf>,
 }

@@ -25,7 +25,7 @@ pub(super) struct Peer {
 /// Where it is got.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Package {
-    /// A crate, and the adapter's source with the name of its program.
+    /// A crate.
     Crate { source: &'static str },
     /// A Go module.
     Go {
@@ -35,7 +35,11 @@ pub(super) enum Package {
     /// A package of npm.
     Npm { source: &'static str },
     /// A package of PyPI.
-    Pip { source: &'static str },
+    Pip {
+        source: &'static str,
+        /// The oldest Python 3 that it runs on.
+        minor: u32,
+    },
 }
 
 /// What the adapters of crates share, and their manifest, which names the versions too.
@@ -82,6 +86,7 @@ pub(super) const PEERS: [Peer; 6] = [
         name: "wse-server",
         package: Some(Package::Pip {
             source: include_str!("adapters/wse_server.py"),
+            minor: 12,
         }),
         version: "2.5.1",
         dialect: Dialect::Wse,
@@ -93,6 +98,7 @@ pub(super) const PEERS: [Peer; 6] = [
         name: "cymongoose",
         package: Some(Package::Pip {
             source: include_str!("adapters/cymongoose.py"),
+            minor: 11,
         }),
         version: "0.2.5",
         dialect: Dialect::Wse,

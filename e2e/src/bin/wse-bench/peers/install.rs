@@ -8,8 +8,6 @@ use super::catalogue::{CRATES_MANIFEST, CRATES_SHARE, Package, Peer};
 
 /// Pythons that are looked for, the newest first.
 const PYTHONS: [&str; 4] = ["python3.14", "python3.13", "python3.12", "python3"];
-/// What wse-server wants at the least.
-const PYTHON_CHECK: &str = "import sys, venv; sys.exit(sys.version_info < (3, 12))";
 
 /// Where all are, and the Python that the user named.
 #[derive(Debug)]
@@ -77,12 +75,15 @@ impl Installer<'_> {
                 }
                 Ok(vec!["node".into(), adapter])
             }
-            Package::Pip { source } => {
+            Package::Pip { source, minor } => {
                 let adapter = folder.join("adapter.py");
                 write(&adapter, source)?;
                 let (done, python) = (folder.join("installed"), folder.join("venv/bin/python"));
                 if !done.exists() {
-                    tool.run(&self.find_python()?, &["-m", "venv", "--clear", "venv"])?;
+                    tool.run(
+                        &self.find_python(minor)?,
+                        &["-m", "venv", "--clear", "venv"],
+                    )?;
                     let package = format!("{name}=={version}");
                     let pip = [
                         "-m",
@@ -99,12 +100,22 @@ impl Installer<'_> {
         }
     }
 
-    fn find_python(&self) -> Result<PathBuf, String> {
-        let named = self.python.map(Path::to_owned).into_iter();
-        let mut all = named.chain(PYTHONS.map(PathBuf::from));
+    fn find_python(&self, minor: u32) -> Result<PathBuf, String> {
+        let of_pyenv =
+            std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv/versions"));
+        let of_pyenv = of_pyenv.and_then(|all| fs::read_dir(all).ok());
+        let of_pyenv = of_pyenv.into_iter().flatten().flatten();
+        let of_pyenv = of_pyenv.map(|version| version.path().join("bin/python3"));
+        let in_path = PYTHONS.map(PathBuf::from).into_iter();
+        let mut all: Box<dyn Iterator<Item = PathBuf>> = match self.python {
+            Some(python) => Box::new([python.to_owned()].into_iter()),
+            None => Box::new(in_path.chain(of_pyenv)),
+        };
+        let check =
+            format!("import sys, ensurepip, venv; sys.exit(sys.version_info < (3, {minor}))");
         let works = |python: &PathBuf| {
             let tried = Command::new(python)
-                .args(["-c", PYTHON_CHECK])
+                .args(["-c", &check])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -112,7 +123,7 @@ impl Installer<'_> {
             tried.is_ok_and(|status| status.success())
         };
         all.find(works)
-            .ok_or_else(|| "no Python 3.12 or newer with venv (--python)".into())
+            .ok_or_else(|| format!("no Python 3.{minor} or newer with venv (--python)"))
     }
 }
 
@@ -131,8 +142,9 @@ impl Tool<'_> {
         let status = Command::new(program)
             .args(arguments)
             .current_dir(self.folder)
-            // Where the program is must not depend on how wse-bench was built.
+            // As cargo builds by itself, however wse-bench was built.
             .env_remove("CARGO_BUILD_TARGET")
+            .env_remove("RUSTFLAGS")
             .env("CARGO_TARGET_DIR", self.folder.join("target"))
             .stdin(Stdio::null())
             .stdout(out)

@@ -34,7 +34,7 @@ const REST: Duration = Duration::from_millis(500);
 struct Entrant {
     peer: Peer,
     command: Vec<PathBuf>,
-    samples: BTreeMap<usize, Vec<Sample>>,
+    samples: BTreeMap<Piece, Vec<Sample>>,
 }
 
 /// Compares, and prints the table.
@@ -49,6 +49,8 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     let interrupt = Interrupt::listen()?;
     let cache = cache(arguments.cache.as_deref())?;
     let (mut entrants, mut skipped) = install(arguments, &chosen, &cache);
+    // Those that a pin leaves are fewer.
+    let machine = machine();
     let pin = Pin::new(arguments.server_cpu)?;
     let race = Race {
         arguments,
@@ -78,9 +80,9 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         let why = skipped.iter().map(|(name, why)| format!("{name}: {why}"));
         return Err(why.collect::<Vec<_>>().join("; "));
     }
-    let work = Piece::ALL.iter().enumerate().map(|(number, &piece)| {
+    let work = Piece::TOLD.into_iter().map(|piece| {
         let samples = entrants.iter_mut().filter_map(|entrant| {
-            let samples = entrant.samples.remove(&number)?;
+            let samples = entrant.samples.remove(&piece)?;
             Some((entrant.peer.name, samples))
         });
         let samples = samples.collect();
@@ -90,7 +92,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
         command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
-        machine: machine(),
+        machine,
         pinned: race.pin.is_some(),
         interrupted: has_come,
         work: work.filter(|it| !it.servers.is_empty()).collect(),
@@ -167,7 +169,7 @@ impl Race<'_> {
     /// One server does all the work.
     async fn turn(&self, entrant: &mut Entrant) -> Result<(), String> {
         let server = self.start(entrant).await?;
-        for (number, piece) in Piece::ALL.into_iter().enumerate() {
+        for piece in Piece::ORDER {
             let sample = match piece {
                 Piece::Idle => self.idle(&entrant.peer, &server).await,
                 _ => self.work(&entrant.peer, &server, piece).await,
@@ -176,7 +178,7 @@ impl Race<'_> {
             if self.interrupt.has_come() {
                 break;
             }
-            entrant.samples.entry(number).or_default().push(sample);
+            entrant.samples.entry(piece).or_default().push(sample);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::crew::Job;
 use crate::worker::plan::{Fan, Publisher, Work};
 
 /// A piece of work.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Piece {
     /// Connections that only are there.
@@ -24,7 +24,10 @@ pub(super) enum Piece {
 }
 
 impl Piece {
-    pub(super) const ALL: [Self; 4] = [Self::Messages, Self::FanOut, Self::Latency, Self::Idle];
+    /// As they are done: connections that find memory which others have used need less.
+    pub(super) const ORDER: [Self; 4] = [Self::Idle, Self::Messages, Self::FanOut, Self::Latency];
+    /// As they are told.
+    pub(super) const TOLD: [Self; 4] = [Self::Messages, Self::FanOut, Self::Latency, Self::Idle];
 
     /// What is counted.
     pub(super) fn unit(self) -> &'static str {

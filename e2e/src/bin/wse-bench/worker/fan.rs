@@ -203,6 +203,7 @@ impl Field {
             self.at = self.name.find(payload)?;
         }
         let digits = &payload[self.at + name.len()..];
+        let digits = digits.strip_prefix(b" ").unwrap_or(digits);
         let length = digits.iter().take_while(|it| it.is_ascii_digit()).count();
         str::from_utf8(&digits[..length]).ok()?.parse().ok()
     }
@@ -219,6 +220,7 @@ mod tests {
             (r#"{"p":{"seq":17,"a":1}}"#, Some(17)),
             (r#"{"p":{"seq":18}}"#, Some(18)),
             (r#"{"c":"U","p":{"seq":3}}"#, Some(3)),
+            (r#"{"c": "U", "p": {"seq": 4}}"#, Some(4)),
             (r#"{"p":{}}"#, None),
             (r#"{"p":{"seq":"x"}}"#, None),
             ("", None),

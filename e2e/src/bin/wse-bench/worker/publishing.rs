@@ -64,7 +64,8 @@ impl<'a> Publishing<'a> {
         let is_over = elapsed >= self.plan.seconds;
         match self.plan.per_second {
             Some(rate) => {
-                let due = (elapsed.min(self.plan.seconds) * rate) as u64;
+                // The first is due at once.
+                let due = ((elapsed * rate) as u64 + 1).min((self.plan.seconds * rate) as u64);
                 while self.next < due {
                     self.call((due - self.next).min(batch))?;
                 }
@@ -85,7 +86,7 @@ impl<'a> Publishing<'a> {
     /// How long there is nothing to do. Not less than a moment: each call costs the server something.
     pub(super) fn rest(&self) -> Duration {
         let rest = self.plan.per_second.map_or(REST_MOST, |rate| {
-            let due = Duration::from_secs_f64((self.next + 1) as f64 / rate);
+            let due = Duration::from_secs_f64(self.next as f64 / rate);
             due.saturating_sub(self.begin.elapsed())
         });
         rest.clamp(REST_LEAST, REST_MOST)

@@ -12,7 +12,7 @@ clients = {}
 def handle(connection, event, data):
     if event == MG_EV_HTTP_MSG and data.method == "POST":
         for publication in json.loads(data.body_text)["publications"]:
-            text = json.dumps(publication["message"])
+            text = json.dumps(publication["message"], separators=(",", ":"))
             for client in clients.values():
                 client.ws_send(text)
         connection.reply(200, "{}")

@@ -17,7 +17,7 @@ class Backend(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         for publication in json.loads(body)["publications"]:
-            server.broadcast_all(json.dumps(publication["message"]))
+            server.broadcast_all(json.dumps(publication["message"], separators=(",", ":")))
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
