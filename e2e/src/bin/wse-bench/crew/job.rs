@@ -106,7 +106,11 @@ fn source(url: &str, worker: usize) -> Option<Ipv4Addr> {
     host.is_loopback().then(|| Ipv4Addr::new(127, 0, worker, 1))
 }
 
-fn raise_file_limit() -> Result<u64, String> {
+/// As far as the kernel lets this process, and those that it starts.
+///
+/// # Errors
+/// When the kernel does not.
+pub(crate) fn raise_file_limit() -> Result<u64, String> {
     let limit = getrlimit(Resource::Nofile);
     let all = Rlimit {
         current: limit.maximum,

@@ -27,9 +27,9 @@ pub(crate) struct Arguments {
     /// Connections that only are there, when memory is measured.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) idle_connections: u32,
-    /// The processor of the servers; the clients have the others.
-    #[arg(long, default_value_t = 0)]
-    pub(super) server_cpu: usize,
+    /// The processor of the servers; the clients have the others. Left out: the first.
+    #[arg(long)]
+    pub(super) server_cpu: Option<usize>,
     /// Where peers are installed. Left out: wse-bench in the user's cache.
     #[arg(long, env = "WSE_BENCH_CACHE")]
     pub(super) cache: Option<PathBuf>,

@@ -19,8 +19,11 @@ pub(super) struct Report {
     pub(super) schema: &'static str,
     /// Of wse-bench.
     pub(super) version: &'static str,
-    /// The command line.
-    pub(super) command: String,
+    pub(super) connections: u32,
+    pub(super) size_bytes: usize,
+    /// Of each piece of work in a round.
+    pub(super) seconds: u64,
+    pub(super) rounds: u32,
     pub(super) machine: Machine,
     /// Whether servers and clients had processors of their own.
     pub(super) pinned: bool,

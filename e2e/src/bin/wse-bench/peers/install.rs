@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+
+use tokio::process::Command;
 
 use super::catalogue::{CRATES_MANIFEST, CRATES_SHARE, Package, Peer};
 
@@ -21,7 +23,11 @@ impl Installer<'_> {
     ///
     /// # Errors
     /// In words for the report, with the file that has the whole story.
-    pub(super) fn install(&self, peer: &Peer, package: Package) -> Result<Vec<PathBuf>, String> {
+    pub(super) async fn install(
+        &self,
+        peer: &Peer,
+        package: Package,
+    ) -> Result<Vec<PathBuf>, String> {
         let (name, version) = (peer.name, peer.version);
         let folder = match package {
             // They share what they depend on.
@@ -49,17 +55,19 @@ impl Installer<'_> {
                     }
                 }
                 let build = ["build", "--release", "--bin", &program];
-                tool.run("cargo".as_ref(), &build)?;
+                tool.run("cargo".as_ref(), &build).await?;
                 Ok(vec![folder.join("target/release").join(program)])
             }
             Package::Go { module, source } => {
                 write(&folder.join("main.go"), source)?;
                 if !folder.join("go.sum").exists() {
                     let _ = fs::remove_file(folder.join("go.mod"));
-                    tool.run("go".as_ref(), &["mod", "init", "peer"])?;
-                    tool.run("go".as_ref(), &["get", &format!("{module}@v{version}")])?;
+                    tool.run("go".as_ref(), &["mod", "init", "peer"]).await?;
+                    tool.run("go".as_ref(), &["get", &format!("{module}@v{version}")])
+                        .await?;
                 }
-                tool.run("go".as_ref(), &["build", "-o", "peer", "."])?;
+                tool.run("go".as_ref(), &["build", "-o", "peer", "."])
+                    .await?;
                 Ok(vec![folder.join("peer")])
             }
             Package::Npm { source } => {
@@ -71,7 +79,8 @@ impl Installer<'_> {
                     tool.run(
                         "npm".as_ref(),
                         &["install", "--no-audit", "--no-fund", &package],
-                    )?;
+                    )
+                    .await?;
                 }
                 Ok(vec!["node".into(), adapter])
             }
@@ -83,7 +92,8 @@ impl Installer<'_> {
                     tool.run(
                         &self.find_python(minor)?,
                         &["-m", "venv", "--clear", "venv"],
-                    )?;
+                    )
+                    .await?;
                     let package = format!("{name}=={version}");
                     let pip = [
                         "-m",
@@ -92,7 +102,7 @@ impl Installer<'_> {
                         "--disable-pip-version-check",
                         &package,
                     ];
-                    tool.run(&python, &pip)?;
+                    tool.run(&python, &pip).await?;
                     write(&done, "")?;
                 }
                 Ok(vec![python, adapter])
@@ -114,7 +124,7 @@ impl Installer<'_> {
         let check =
             format!("import sys, ensurepip, venv; sys.exit(sys.version_info < (3, {minor}))");
         let works = |python: &PathBuf| {
-            let tried = Command::new(python)
+            let tried = std::process::Command::new(python)
                 .args(["-c", &check])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -134,7 +144,7 @@ struct Tool<'a> {
 }
 
 impl Tool<'_> {
-    fn run(&self, program: &Path, arguments: &[&str]) -> Result<(), String> {
+    async fn run(&self, program: &Path, arguments: &[&str]) -> Result<(), String> {
         let shown = program.display();
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.and_then(|log| Ok((log.try_clone()?, log)));
@@ -149,7 +159,11 @@ impl Tool<'_> {
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(log)
+            // Ctrl-C is for the report.
+            .process_group(0)
+            .kill_on_drop(true)
             .status()
+            .await
             .map_err(|error| format!("{shown}: {error}"))?;
         match status.success() {
             true => Ok(()),

@@ -48,7 +48,7 @@ pub(super) fn text(report: &Report, paint: Paint) -> String {
 
 /// For a README.
 pub(super) fn markdown(report: &Report) -> String {
-    let mut out = format!("`wse-bench {}`: {}\n", report.command, about(report));
+    let mut out = format!("`wse-bench peers`: {}\n", about(report));
     for compared in &report.work {
         let table = table(compared);
         let _ = write!(out, "\n**{}**\n\n", compared.title);
@@ -88,8 +88,9 @@ fn about(report: &Report) -> String {
         true => "a server has one processor, the clients have the others",
         false => "servers and clients share a processor",
     };
+    let (rounds, seconds) = (report.rounds, report.seconds);
     format!(
-        "{}, {} cores, Linux {}; {pinned}",
+        "{}, {} cores, Linux {}; {pinned}; medians of {rounds} rounds of {seconds} s",
         machine.processor, machine.cores, machine.kernel
     )
 }

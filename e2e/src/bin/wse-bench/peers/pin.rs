@@ -10,14 +10,18 @@ pub(super) struct Pin {
 }
 
 impl Pin {
-    /// Gives the servers the one with this number, and this thread the others. None: there is only one.
+    /// Gives the servers the one with this number, or the first, and this thread the others. None: there
+    /// is only one.
     ///
     /// # Errors
     /// When this process may not have that processor.
-    pub(super) fn new(server: usize) -> Result<Option<Self>, String> {
+    pub(super) fn new(server: Option<usize>) -> Result<Option<Self>, String> {
         let failed = |error: rustix::io::Errno| format!("cannot choose processors: {error}");
         let mut clients = sched_getaffinity(None).map_err(failed)?;
-        if server >= CpuSet::MAX_CPU || !clients.is_set(server) {
+        let all = 0..CpuSet::MAX_CPU;
+        let first = || all.clone().find(|&number| clients.is_set(number));
+        let server = server.or_else(first).unwrap_or_default();
+        if !all.contains(&server) || !clients.is_set(server) {
             return Err(format!("there is no processor {server} (--server-cpu)"));
         }
         clients.unset(server);

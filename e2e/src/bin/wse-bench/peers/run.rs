@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::pin::Pin;
 use super::running::Running;
 use super::work::Piece;
 use crate::cli::Output;
-use crate::crew::Crew;
+use crate::crew::{Crew, raise_file_limit};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output::{Paint, print};
 use crate::progress::Bar;
@@ -48,7 +48,9 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     let chosen = choose(&arguments.peers)?;
     let interrupt = Interrupt::listen()?;
     let cache = cache(arguments.cache.as_deref())?;
-    let (mut entrants, mut skipped) = install(arguments, &chosen, &cache);
+    // Servers inherit it.
+    raise_file_limit()?;
+    let (mut entrants, mut skipped) = install(arguments, &chosen, &cache, &interrupt).await;
     // Those that a pin leaves are fewer.
     let machine = machine();
     let pin = Pin::new(arguments.server_cpu)?;
@@ -63,14 +65,11 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         for turn in 0..entrants.len() {
             let place = (first + turn) % entrants.len();
             let entrant = &mut entrants[place];
-            if skipped.contains_key(entrant.peer.name) {
+            if race.interrupt.has_come() || skipped.contains_key(entrant.peer.name) {
                 continue;
             }
             if let Err(why) = race.turn(entrant).await {
                 skipped.insert(entrant.peer.name, why);
-            }
-            if race.interrupt.has_come() {
-                break;
             }
         }
     }
@@ -91,7 +90,10 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     let report = Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
-        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        connections: arguments.connections,
+        size_bytes: arguments.size,
+        seconds: arguments.duration,
+        rounds: arguments.rounds,
         machine,
         pinned: race.pin.is_some(),
         interrupted: has_come,
@@ -126,10 +128,11 @@ fn choose(names: &[String]) -> Result<Vec<Peer>, String> {
 }
 
 /// The gateway and those that are there, and why others are not.
-fn install(
+async fn install(
     arguments: &Arguments,
     chosen: &[Peer],
-    cache: &std::path::Path,
+    cache: &Path,
+    interrupt: &Interrupt,
 ) -> (Vec<Entrant>, BTreeMap<&'static str, String>) {
     let installer = Installer {
         cache: cache.to_owned(),
@@ -138,10 +141,17 @@ fn install(
     let mut skipped = BTreeMap::new();
     let mut entrants = Vec::new();
     for &peer in [&GATEWAY].into_iter().chain(chosen) {
-        let command = peer.package.map_or(Ok(Vec::new()), |package| {
-            eprintln!("installing {} {}", peer.name, peer.version);
-            installer.install(&peer, package)
-        });
+        let command = match peer.package {
+            None => Ok(Vec::new()),
+            Some(package) => {
+                eprintln!("installing {} {}", peer.name, peer.version);
+                let mut interrupt = interrupt.clone();
+                tokio::select! {
+                    command = installer.install(&peer, package) => command,
+                    () = interrupt.come() => Err("it was not waited for".into()),
+                }
+            }
+        };
         match command {
             Ok(command) => entrants.push(Entrant {
                 peer,
