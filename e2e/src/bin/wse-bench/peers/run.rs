@@ -1,5 +1,5 @@
-//! Goes through the rounds: in each, every server is started, does all the work, and ends. Who begins
-//! changes from round to round.
+//! Goes through the rounds, in each of which every server has its turn. Who begins changes from round to
+//! round.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,35 +7,19 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
-use std::time::Duration;
-
-use tokio::time::sleep;
 
 use super::Arguments;
 use super::catalogue::{GATEWAY, PEERS, Peer};
-use super::figures::{Compared, Machine, Report, SCHEMA, Sample};
+use super::figures::{Compared, Machine, Report, SCHEMA};
 use super::install::{Installer, cache};
 use super::output;
 use super::pin::Pin;
-use super::running::Running;
+use super::race::{Entrant, Race};
 use super::work::Piece;
 use crate::cli::Output;
-use crate::crew::{Crew, raise_file_limit};
+use crate::crew::raise_file_limit;
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output::{Paint, print};
-use crate::progress::Bar;
-use crate::round::Conductor;
-use crate::server::Server;
-
-/// Servers are asked for their memory when they have been left alone for so long.
-const REST: Duration = Duration::from_millis(500);
-
-/// A server that takes part, and what starts it; nothing for the gateway.
-struct Entrant {
-    peer: Peer,
-    command: Vec<PathBuf>,
-    samples: BTreeMap<Piece, Vec<Sample>>,
-}
 
 /// Compares, and prints the table.
 ///
@@ -165,95 +149,6 @@ async fn install(
         }
     }
     (entrants, skipped)
-}
-
-/// What all turns have in common.
-struct Race<'a> {
-    arguments: &'a Arguments,
-    pin: Option<Pin>,
-    interrupt: Interrupt,
-    cache: PathBuf,
-}
-
-impl Race<'_> {
-    /// One server does all the work.
-    async fn turn(&self, entrant: &mut Entrant) -> Result<(), String> {
-        let server = self.start(entrant).await?;
-        for piece in Piece::ORDER {
-            let sample = match piece {
-                Piece::Idle => self.idle(&entrant.peer, &server).await,
-                _ => self.work(&entrant.peer, &server, piece).await,
-            };
-            let sample = sample.map_err(|why| format!("{}: {why}", piece.title(self.arguments)))?;
-            if self.interrupt.has_come() {
-                break;
-            }
-            entrant.samples.entry(piece).or_default().push(sample);
-        }
-        Ok(())
-    }
-
-    async fn start(&self, entrant: &Entrant) -> Result<Running, String> {
-        if let Some(pin) = &self.pin {
-            pin.server()?;
-        }
-        let started = match entrant.peer.package {
-            None => Running::gateway().await,
-            Some(_) => {
-                let log = self.cache.join(format!("{}.log", entrant.peer.name));
-                Running::adapter(&entrant.command, &log).await
-            }
-        };
-        if let Some(pin) = &self.pin {
-            pin.clients()?;
-        }
-        started
-    }
-
-    async fn work(&self, peer: &Peer, server: &Running, piece: Piece) -> Result<Sample, String> {
-        let job = piece.job(peer, server, self.arguments);
-        let bar = self.bar(peer, piece, job.connections);
-        let conductor = Conductor {
-            server: &Server::of_process(server.pid),
-            interrupt: &self.interrupt,
-        };
-        let seconds = self.arguments.duration as f64;
-        let (report, did) = conductor.round(&job, seconds, &bar).await?;
-        Ok(Sample::of_work(report, did.as_deref()))
-    }
-
-    /// How much more memory it has with connections than without.
-    async fn idle(&self, peer: &Peer, server: &Running) -> Result<Sample, String> {
-        let job = Piece::Idle.job(peer, server, self.arguments);
-        let bar = self.bar(peer, Piece::Idle, job.connections);
-        let memory = || wse_e2e::process::memory_bytes(server.pid, "VmRSS");
-        let failed = |error: wse_e2e::Error| error.to_string();
-        sleep(REST).await;
-        let before = memory().map_err(failed)?;
-        let mut crew = Crew::start(&job).await?.watched(bar.watch());
-        let mut interrupt = self.interrupt.clone();
-        let opened = tokio::select! {
-            opened = crew.opened() => opened?,
-            () = interrupt.come() => 0,
-        };
-        sleep(REST).await;
-        let after = memory().map_err(failed)?;
-        let report = crew.finish(0).await?;
-        bar.end();
-        Ok(Sample {
-            memory_bytes: (opened > 0).then(|| after.saturating_sub(before) as f64 / opened as f64),
-            failures: report.seen.failures,
-            ..Sample::default()
-        })
-    }
-
-    fn bar(&self, peer: &Peer, piece: Piece, connections: usize) -> Bar {
-        let seconds = match piece {
-            Piece::Idle => 0.0,
-            _ => self.arguments.duration as f64,
-        };
-        Bar::new(peer.name, piece.unit(), connections, seconds)
-    }
 }
 
 fn machine() -> Machine {
