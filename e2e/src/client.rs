@@ -4,11 +4,13 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::Uri;
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -17,7 +19,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::Error;
 
@@ -36,6 +38,8 @@ pub struct Dial {
     pub origin: Option<String>,
     /// Local address to connect from. One address has about 28,000 ports.
     pub source: Option<IpAddr>,
+    /// What the server is checked with, when the URL is `wss`.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// Where the token travels.
@@ -75,7 +79,7 @@ pub struct Ack {
 /// One connection. Dropping it drops the TCP connection without a Close frame.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     connection_id: String,
     /// Messages that arrived while an answer was awaited.
     waiting: VecDeque<Event>,
@@ -89,6 +93,7 @@ impl Dial {
             auth: Auth::Cookie(token.to_owned()),
             origin: None,
             source: None,
+            tls: None,
         }
     }
 }
@@ -251,14 +256,15 @@ impl Client {
     }
 }
 
-async fn upgrade(dial: &Dial) -> Result<WebSocketStream<TcpStream>, Error> {
+async fn upgrade(dial: &Dial) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Error> {
     let request = request(dial)?;
     let stream = within("the TCP connection", tcp(request.uri(), dial.source)).await?;
     // Thousands of clients live in one process, and messages are small: not the default of 128 KiB.
     let config = WebSocketConfig::default()
         .read_buffer_size(4 << 10)
         .write_buffer_size(0);
-    let upgraded = client_async_with_config(request, stream, Some(config));
+    let connector = dial.tls.clone().map_or(Connector::Plain, Connector::Rustls);
+    let upgraded = client_async_tls_with_config(request, stream, Some(config), Some(connector));
     let upgraded = within("the upgrade", async { Ok(upgraded.await) }).await?;
     match upgraded {
         Ok((socket, _)) => Ok(socket),
@@ -300,7 +306,10 @@ async fn tcp(uri: &Uri, source: Option<IpAddr>) -> Result<TcpStream, Error> {
     let address = format!(
         "{}:{}",
         uri.host().unwrap_or_default(),
-        uri.port_u16().unwrap_or(80)
+        uri.port_u16().unwrap_or(match uri.scheme_str() {
+            Some("wss") => 443,
+            _ => 80,
+        })
     );
     let connect = async {
         let mut found = lookup_host(&address).await?;

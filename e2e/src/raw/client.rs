@@ -2,16 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 use rustix::io::Errno;
-use rustls::ClientConfig;
 use socket2::{Domain, Socket, Type};
 
 use super::frames::{Frames, masked};
-use super::stream::{self, Stream, is_later};
+use super::stream::{self, Stream, Tls, is_later};
 use crate::Error;
 
 /// Where a gateway is.
@@ -22,7 +20,7 @@ pub struct Door {
     /// Local address to connect from. None: the kernel chooses.
     pub source: Option<IpAddr>,
     /// What its certificate is checked with, if it speaks TLS.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Tls>,
 }
 
 /// The upgrade request for a path, with one header more that says who it is.

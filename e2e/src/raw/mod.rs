@@ -16,4 +16,4 @@ pub use self::client::{Client, Door, request};
 pub use self::dialect::{Dialect, Heard};
 pub use self::frames::{Frames, masked};
 pub use self::gather::{Gathered, Newcomer, gather};
-pub use self::stream::{Stream, begin, is_later, trust};
+pub use self::stream::{Stream, Tls, begin, is_later};

@@ -150,7 +150,7 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
 
 /// Tries one connection, then starts the workers. With `reconnect` theirs come back when they end.
 async fn start(target: &Target, load: &Load, reconnect: bool) -> Result<Crew, String> {
-    let job = target.job(load, reconnect);
+    let job = target.job(load, reconnect)?;
     knock(&job.doors, &job.topics).await?;
     Crew::start(&job).await
 }

@@ -1,6 +1,7 @@
 //! What a crew does, and how it is shared among its workers.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use hyper::Uri;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,6 +18,8 @@ const SPARE_FILES: u64 = 100;
 pub(crate) struct Job {
     /// Ways in, taken in turn; who connects is the same for all.
     pub(crate) doors: Vec<Dial>,
+    /// What a worker checks the server with, over TLS; see [`wse_e2e::tls::trust`].
+    pub(crate) ca: Option<PathBuf>,
     /// What raw clients speak.
     pub(crate) dialect: Dialect,
     pub(crate) connections: usize,
@@ -66,6 +69,7 @@ impl Job {
         Ok(Plan {
             doors: self.doors.iter().map(|door| door.url.clone()).collect(),
             token: token.clone(),
+            ca: self.ca.clone(),
             dialect: self.dialect,
             source: source(&first.url, number),
             number,

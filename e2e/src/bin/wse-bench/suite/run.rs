@@ -59,7 +59,7 @@ pub(crate) async fn run(
         .into_iter()
         .flatten()
         .collect();
-    knock(&target.doors(&ports, &[]), &[]).await?;
+    knock(&target.doors(&ports, &[])?, &[]).await?;
     let others = ports.iter().map(|port| {
         let port = port.saturating_add(1_000);
         let port = arguments.metrics_port.unwrap_or(port);

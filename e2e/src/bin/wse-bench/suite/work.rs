@@ -93,13 +93,15 @@ impl Suite<'_> {
         })
     }
 
-    pub(super) fn job(&self, test: Test, tier: usize, work: Work) -> Job {
+    pub(super) fn job(&self, test: Test, tier: usize, work: Work) -> Result<Job, String> {
         let mut ports = vec![self.target.port];
         ports.extend(self.arguments.port2.filter(|_| test == Test::FanoutCluster));
         let topic = self.arguments.topic.as_str();
         let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
-        Job {
-            doors: self.target.doors(&ports, &[topic, &format!("{CHANGED}*")]),
+        let globs = [topic, &format!("{CHANGED}*")];
+        Ok(Job {
+            doors: self.target.doors(&ports, &globs)?,
+            ca: self.target.ca.clone(),
             dialect: Dialect::Wse,
             connections: tier,
             workers: self.arguments.workers,
@@ -112,6 +114,6 @@ impl Suite<'_> {
                 Vec::new()
             },
             work,
-        }
+        })
     }
 }

@@ -91,6 +91,8 @@ pub(super) fn run(
                 continue;
             };
             let (read, told) = (sender.read, &mut crowd.seen.deeds.told);
+            // What TLS has taken, and the kernel had not.
+            let flushed = client.flush();
             let came = match event.is_readable() {
                 true => client.read(&mut buffer, |payload| {
                     plan.dialect
@@ -102,7 +104,7 @@ pub(super) fn run(
                 }),
                 false => Ok(()),
             };
-            if let Err(error) = came {
+            if let Err(error) = flushed.and(came) {
                 crowd.lose(number, &error);
                 continue;
             }

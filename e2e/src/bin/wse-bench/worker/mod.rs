@@ -99,11 +99,13 @@ async fn conduct(plan: &Plan, parent: &mut Parent) -> Result<(), String> {
 
 fn crowd(plan: &Plan) -> Result<Crowd, String> {
     let tracks = || RefCell::new((0..plan.connections).map(|_| Track::default()).collect());
+    let tls = plan.tls()?;
     let door = |url: &String| Dial {
         url: url.clone(),
         auth: Auth::Cookie(plan.token.clone()),
         origin: None,
         source: None,
+        tls: tls.clone(),
     };
     let phases = |turns: &plan::Turns| {
         let phases = (0..plan.connections).map(|number| turns.phase(plan, number));

@@ -1,11 +1,15 @@
 //! What a parent and its worker say to each other, one JSON document a line.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use wse_e2e::raw::Dialect;
+use wse_e2e::tls::trust;
 
 use crate::latency::Latency;
 use crate::report::Seen;
@@ -16,6 +20,8 @@ pub(crate) struct Plan {
     /// URLs of gateways; connections go to each in turn.
     pub(crate) doors: Vec<String>,
     pub(crate) token: String,
+    /// What the server is checked with, over TLS.
+    pub(crate) ca: Option<PathBuf>,
     /// Of raw clients; the others speak WSE's.
     pub(crate) dialect: Dialect,
     /// The first local address to connect from; others follow it.
@@ -147,6 +153,18 @@ impl Progress {
         self.held += other.held;
         self.done += other.done;
         self.latency.merge(&other.latency);
+    }
+}
+
+impl Plan {
+    /// None: the doors are not `wss`.
+    ///
+    /// # Errors
+    /// When there is no certificate.
+    pub(crate) fn tls(&self) -> Result<Option<Arc<ClientConfig>>, String> {
+        let is_secure = self.doors.iter().any(|door| door.starts_with("wss:"));
+        let trust = || trust(self.ca.as_deref()).map_err(|error| error.to_string());
+        is_secure.then(trust).transpose()
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a worker of raw clients does before and after its work.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hyper::Uri;
 use mio::Poll;
+use rustls::ClientConfig;
 use serde_json::Value;
-use wse_e2e::raw::{self, Client, Door, Newcomer};
+use wse_e2e::raw::{self, Client, Door, Newcomer, Tls};
 
 use super::parent::{Parent, say};
 use super::plan::{Order, Plan, Said};
@@ -93,16 +94,16 @@ pub(super) fn note(said: &Value, told: &mut BTreeMap<String, u64>) {
 }
 
 fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
-    let doors = plan.doors.iter().map(|url| door(url));
+    let config = plan.tls()?;
+    let doors = plan.doors.iter().map(|url| door(url, config.as_ref()));
     let doors = doors.collect::<Result<Vec<_>, _>>()?;
     let who = format!("Cookie: access_token={}", plan.token);
     let newcomer = |number| {
-        let (address, host, path) = &doors[number % doors.len()];
+        let (door, host, path) = &doors[number % doors.len()];
         Newcomer {
             door: Door {
-                address: *address,
                 source: plan.source.map(|first| connection::source(first, number)),
-                tls: None,
+                ..door.clone()
             },
             request: raw::request(host, path, &who),
             dialect: plan.dialect,
@@ -113,12 +114,17 @@ fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
     Ok((0..plan.connections).map(newcomer).collect())
 }
 
-/// The address, the host and the path of a URL.
-fn door(url: &str) -> Result<(SocketAddr, String, String), String> {
+/// Where a URL leads, its host and its path.
+fn door(url: &str, config: Option<&Arc<ClientConfig>>) -> Result<(Door, String, String), String> {
     let bad = |why: String| format!("{url}: {why}");
     let uri: Uri = url.parse().map_err(|error| bad(format!("{error}")))?;
     let host = uri.authority().map_or("", |it| it.as_str());
-    let address = address(host).map_err(bad)?;
+    let tls = config.map(|config| Tls::new(config.clone(), uri.host().unwrap_or_default()));
+    let door = Door {
+        address: address(host).map_err(bad)?,
+        source: None,
+        tls: tls.transpose().map_err(|error| bad(error.to_string()))?,
+    };
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
-    Ok((address, host.to_owned(), path.to_owned()))
+    Ok((door, host.to_owned(), path.to_owned()))
 }
