@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, Door};
+use super::deflate::Inflater;
+use super::frames::Data;
 use crate::Error;
 
 /// When nothing has moved for so long, nothing will.
@@ -76,6 +78,7 @@ pub fn gather(
     let mut newcomers = newcomers.into_iter();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 64 << 10];
+    let mut inflater = Inflater::default();
     let mut clients: Vec<Option<Client>> = Vec::with_capacity(count);
     let mut stages: Vec<Stage> = Vec::with_capacity(count);
     let mut failures = BTreeMap::new();
@@ -125,14 +128,19 @@ pub fn gather(
                 continue;
             };
             let (mut is_ready, mut ack, mut refusal) = (false, None, None);
-            let mut each = |payload: &[u8]| match system(payload) {
-                Some("server_ready") => is_ready = true,
-                Some("subscription_update") => ack = serde_json::from_slice(payload).ok(),
-                Some("error") => refusal = serde_json::from_slice(payload).ok(),
-                _ => {}
+            let mut broken = None;
+            let mut each = |data: Data<'_>| match inflater.plain(data) {
+                Err(error) => broken = Some(error),
+                Ok(payload) => match system(payload) {
+                    Some("server_ready") => is_ready = true,
+                    Some("subscription_update") => ack = serde_json::from_slice(payload).ok(),
+                    Some("error") => refusal = serde_json::from_slice(payload).ok(),
+                    _ => {}
+                },
             };
             let read = client.flush();
-            let read = read.and_then(|()| client.read_some(&mut buffer, &mut each));
+            let read = read.and_then(|()| client.read_data(&mut buffer, &mut each));
+            let read = broken.map_or(read, Err);
             if matches!(read, Ok(true)) {
                 again.push(number);
             }

@@ -2,7 +2,7 @@
 //! the server's.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ impl Share {
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     since: Instant,
+    /// Without work.
+    rested: Duration,
     busy: f64,
     waited: f64,
 }
@@ -37,13 +39,20 @@ impl Stopwatch {
     pub(crate) fn start() -> Self {
         Self {
             since: Instant::now(),
+            rested: Duration::ZERO,
             busy: busy_seconds(),
             waited: waited_seconds(),
         }
     }
 
+    /// There was no work for so long.
+    pub(crate) fn rest(&mut self, time: Duration) {
+        self.rested += time;
+    }
+
     pub(crate) fn share(&self) -> Share {
-        let elapsed = self.since.elapsed().as_secs_f64().max(1e-6);
+        let worked = self.since.elapsed().saturating_sub(self.rested);
+        let elapsed = worked.as_secs_f64().max(1e-6);
         Share {
             busy: (busy_seconds() - self.busy) / elapsed,
             waited: (waited_seconds() - self.waited) / elapsed,

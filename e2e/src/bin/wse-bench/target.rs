@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use clap::Args;
+use hyper::Uri;
 use wse_e2e::client::{Auth, Dial};
 use wse_e2e::token::Claims;
 
@@ -88,4 +89,17 @@ impl Target {
 pub(crate) fn address(host: &str) -> Result<SocketAddr, String> {
     let mut found = host.to_socket_addrs().map_err(|error| error.to_string())?;
     found.next().ok_or_else(|| "the name has no address".into())
+}
+
+/// The address, the host and the path of a URL.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn door(url: &str) -> Result<(SocketAddr, String, String), String> {
+    let bad = |why: String| format!("{url}: {why}");
+    let uri: Uri = url.parse().map_err(|error| bad(format!("{error}")))?;
+    let host = uri.authority().map_or("", |it| it.as_str());
+    let address = address(host).map_err(bad)?;
+    let path = uri.path_and_query().map_or("/", |it| it.as_str());
+    Ok((address, host.to_owned(), path.to_owned()))
 }

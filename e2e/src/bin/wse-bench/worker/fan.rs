@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use memchr::memmem::Finder;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
+use wse_e2e::Error;
+use wse_e2e::raw::{Data, Inflater};
 
 use super::alarm::Alarm;
+use super::block::quotes;
 use super::parent::{Parent, say};
 use super::plan::{Fan, Order, Plan, Progress, Said};
-use super::publishing::Publishing;
+use super::publishing::{Publishing, text_bytes};
 use super::raw::{BUFFER_BYTES, Crowd, note};
 use super::{QUIET, TELL, now_us};
 use crate::latency::Latency;
@@ -24,6 +27,9 @@ struct Arrived {
     seq: Field,
     ts_us: Field,
     deliveries: u64,
+    /// Payload bytes of those, as they are and as they came over the wire.
+    plain_bytes: u64,
+    wire_bytes: u64,
     latency: Latency,
     /// Of each connection.
     numbers: Vec<Numbers>,
@@ -50,6 +56,11 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
         .map_err(|error| format!("no timer: {error}"))?;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut inflater = Inflater::default();
+    let check = publisher.filter(|_| work.deflates);
+    let check = check.map(|it| Finder::new(&quotes(text_bytes(it))).into_owned());
+    let receivers = work.subscribers.unwrap_or(connections);
+    let receivers = crowd.clients.iter().take(receivers).flatten().count() as u64;
     let mut arrived = Arrived::new(connections);
     let mut begin = Instant::now();
     let warm = begin + Duration::from_secs_f64(work.warm_seconds);
@@ -68,12 +79,12 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
             (is_warm, begin) = (true, Instant::now());
             arrived = Arrived::new(connections);
         }
-        let all = expected.map(|each| each * crowd.seen.opened);
+        let all = expected.map(|each| each * receivers);
         if all.is_some_and(|all| arrived.unique() >= all || last.elapsed() > QUIET) {
             break;
         }
         if let Some(publishing) = &mut publishing {
-            publishing.publish(arrived.deliveries / crowd.seen.opened.max(1))?;
+            publishing.publish(arrived.deliveries / receivers.max(1))?;
             alarm.ring_in(publishing.rest());
         }
         let wait = if again.is_empty() {
@@ -101,11 +112,23 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
                 continue;
             };
             let (told, now) = (&mut crowd.seen.deeds.told, now_us());
-            let mut each = |payload: &[u8]| match payload.starts_with(br#"{"c":"WSE""#) {
-                true => note(payload, told),
-                false => arrived.note(number, payload, now),
+            let mut broken = None;
+            let mut each = |data: Data<'_>| match inflater.plain(data) {
+                Err(error) => broken = Some(error),
+                Ok(payload) if payload.starts_with(br#"{"c":"WSE""#) => note(payload, told),
+                Ok(payload) => {
+                    arrived.note(number, payload, now);
+                    arrived.plain_bytes += payload.len() as u64;
+                    arrived.wire_bytes += data.payload.len() as u64;
+                    if check.as_ref().is_some_and(|it| it.find(payload).is_none()) {
+                        broken = Some(Error::Protocol(
+                            "a message is not what was published".into(),
+                        ));
+                    }
+                }
             };
-            match client.read_some(&mut buffer, &mut each) {
+            let read = client.read_data(&mut buffer, &mut each);
+            match broken.map_or(read, Err) {
                 Ok(true) => again.push(number),
                 Ok(false) => {}
                 Err(error) => crowd.lose(number, &error),
@@ -132,12 +155,14 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
     deeds.repeated = arrived.deliveries - arrived.unique();
     deeds.published = publishing.map_or(0, |it| it.published());
     if each > 0 {
-        deeds.due = each * crowd.seen.opened;
+        deeds.due = each * receivers;
         deeds.missing = deeds.due.saturating_sub(deeds.done - deeds.repeated);
     } else {
         deeds.missing = arrived.numbers.iter().map(Numbers::missing).sum();
         deeds.due = deeds.done - deeds.repeated + deeds.missing;
     }
+    deeds.plain_bytes = arrived.plain_bytes;
+    deeds.wire_bytes = arrived.wire_bytes;
     if work.has_schedule {
         deeds.latency = arrived.latency;
     }
@@ -150,6 +175,8 @@ impl Arrived {
             seq: Field::new(r#""seq":"#),
             ts_us: Field::new(r#""ts_us":"#),
             deliveries: 0,
+            plain_bytes: 0,
+            wire_bytes: 0,
             latency: Latency::default(),
             numbers: (0..connections).map(|_| Numbers::default()).collect(),
         }

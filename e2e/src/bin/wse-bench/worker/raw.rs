@@ -1,19 +1,17 @@
 //! What a worker of raw clients does before and after its work.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-use hyper::Uri;
 use mio::Poll;
 use serde_json::Value;
-use wse_e2e::raw::{self, Client, Door, Newcomer, masked, system};
+use wse_e2e::raw::{self, Client, Door, Newcomer, OFFER, masked, system};
 
 use super::parent::{Parent, say};
-use super::plan::{Order, Plan, Said};
+use super::plan::{Order, Plan, Said, Work};
 use crate::connection;
 use crate::processor::Stopwatch;
 use crate::report::Seen;
-use crate::target::address;
+use crate::target::door;
 
 /// Read at once.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
@@ -82,7 +80,7 @@ impl Crowd {
     }
 }
 
-/// Counts an error that the server sent.
+/// Counts an error that the server sent, by its code.
 pub(super) fn note(payload: &[u8], told: &mut BTreeMap<String, u64>) {
     if system(payload) == Some("error") {
         let said: Value = serde_json::from_slice(payload).unwrap_or_default();
@@ -94,7 +92,15 @@ pub(super) fn note(payload: &[u8], told: &mut BTreeMap<String, u64>) {
 fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
     let doors = plan.doors.iter().map(|url| door(url));
     let doors = doors.collect::<Result<Vec<_>, _>>()?;
-    let who = format!("Cookie: access_token={}", plan.token);
+    let mut who = format!("Cookie: access_token={}", plan.token);
+    if plan.work.deflates() {
+        who = format!("{who}\r\n{OFFER}");
+    }
+    let subscribers = match &plan.work {
+        Work::Fan(fan) => fan.subscribers,
+        _ => None,
+    };
+    let subscribes = |number| subscribers.is_none_or(|subscribers| number < subscribers);
     let hello = br#"{"c":"WSE","t":"client_hello","p":{"client_version":"wse-bench","protocol_version":1},"v":1}"#;
     let newcomer = |number| {
         let (address, host, path) = &doors[number % doors.len()];
@@ -106,18 +112,11 @@ fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
             },
             request: raw::request(host, path, &who),
             greetings: vec![masked(hello)],
-            topics: plan.topics.clone(),
+            topics: match subscribes(number) {
+                true => plan.topics.clone(),
+                false => Vec::new(),
+            },
         }
     };
     Ok((0..plan.connections).map(newcomer).collect())
-}
-
-/// The address, the host and the path of a URL.
-fn door(url: &str) -> Result<(SocketAddr, String, String), String> {
-    let bad = |why: String| format!("{url}: {why}");
-    let uri: Uri = url.parse().map_err(|error| bad(format!("{error}")))?;
-    let host = uri.authority().map_or("", |it| it.as_str());
-    let address = address(host).map_err(bad)?;
-    let path = uri.path_and_query().map_or("/", |it| it.as_str());
-    Ok((address, host.to_owned(), path.to_owned()))
 }
