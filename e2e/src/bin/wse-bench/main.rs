@@ -31,6 +31,7 @@ mod round;
 mod server;
 mod suite;
 mod target;
+mod threshold;
 mod worker;
 
 use std::process::ExitCode;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// A worker that computes for more of the time than this is the limit.
 const FULL: f64 = 0.9;
+/// One that waits longer for a processor makes latencies longer than they are.
+const WAITED: f64 = 0.2;
 
 /// Parts of the time that one worker, which has one thread, had a processor or waited for one.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -60,6 +62,26 @@ impl Stopwatch {
     }
 }
 
+/// What is to be said of a crew that had these.
+pub(crate) fn remarks(shares: &[Share]) -> Vec<String> {
+    let most = |part: fn(&Share) -> f64| shares.iter().map(part).fold(0.0, f64::max);
+    let (busy, waited) = (most(|it| it.busy), most(|it| it.waited));
+    let limited = (busy > FULL).then(|| {
+        let busy = busy * 100.0;
+        format!(
+            "the generator was the limit: its busiest worker computed for {busy:.0} % of the time, so \
+             neither rate nor latency is told; --workers gives it more"
+        )
+    });
+    let delayed = (waited > WAITED).then(|| {
+        let waited = waited * 100.0;
+        format!(
+            "the generator waited for a processor for {waited:.0} % of the time, which is in the figures"
+        )
+    });
+    limited.into_iter().chain(delayed).collect()
+}
+
 fn busy_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -80,7 +102,7 @@ mod tests {
     #[test]
     fn a_thread_that_computes_has_a_larger_share_than_one_that_sleeps() {
         let idle = Stopwatch::start();
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
         let idle = idle.share();
         let busy = Stopwatch::start();
         while busy_seconds() - busy.busy < 0.1 {
