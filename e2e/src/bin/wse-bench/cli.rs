@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::stress;
 use crate::suite::Arguments;
 use crate::target::Target;
 
@@ -55,6 +56,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         messages: Messages,
     },
+    /// Load levels of 10 to 99,000 connections by six dimensions, each judged: which degrades first, and
+    /// which settings the figures speak for. Exit codes as without a command.
+    Stress(stress::Arguments),
     /// One process of the load; told by its parent what to do.
     #[command(hide = true)]
     Worker,
@@ -62,11 +66,11 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Output {
-    /// One page in one file, with plots. Of the tests only.
+    /// One page in one file, with plots. Of the tests and of stress only.
     Html,
     /// For programs.
     Json,
-    /// Tables, for a README or an issue. Of the tests only.
+    /// Tables, for a README or an issue. Of the tests and of stress only.
     Markdown,
     /// For people.
     Text,

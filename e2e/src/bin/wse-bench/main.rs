@@ -29,6 +29,7 @@ mod publish;
 mod report;
 mod round;
 mod server;
+mod stress;
 mod suite;
 mod target;
 mod threshold;
@@ -86,6 +87,9 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
     let Some(command) = &cli.command else {
         return suite::run(&cli.target, &cli.tests, cli.output).await;
     };
+    if let Command::Stress(arguments) = command {
+        return stress::run(&cli.target, arguments, cli.output).await;
+    }
     if matches!(cli.output, Output::Html | Output::Markdown) {
         return Err("a command's figures are printed as text or json".into());
     }
@@ -129,7 +133,7 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
             report.published = Some(sent);
             report
         }
-        Command::Worker => return Err("a worker has no runtime".into()),
+        Command::Stress(_) | Command::Worker => return Err("it has no load of its own".into()),
     };
     print(&report, cli.output)?;
     Ok(ExitCode::SUCCESS)
