@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compare;
 use crate::stress;
 use crate::suite::Arguments;
 use crate::target::Target;
@@ -27,6 +28,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Hold two reports of the tests or of stress (--output json) against each other: what has regressed.
+    /// Exit codes: 0 nothing has, 1 they cannot be compared, 3 something has.
+    Compare(compare::Arguments),
     /// Open connections and close them: handshakes a second and their latency.
     Connect(Load),
     /// Open connections, with `--rate` as a ramp, keep them, ping through each: who is left, and how

@@ -2,7 +2,7 @@
 //! the server's.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,6 @@ impl Share {
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     since: Instant,
-    /// Without work.
-    rested: Duration,
     busy: f64,
     waited: f64,
 }
@@ -41,20 +39,20 @@ impl Stopwatch {
     pub(crate) fn start() -> Self {
         Self {
             since: Instant::now(),
-            rested: Duration::ZERO,
             busy: busy_seconds(),
             waited: waited_seconds(),
         }
     }
 
-    /// There was no work for so long.
-    pub(crate) fn rest(&mut self, time: Duration) {
-        self.rested += time;
+    /// Leaves out what is measured by another one, which was started later.
+    pub(crate) fn leave_out(&mut self, other: &Self) {
+        self.since += other.since.elapsed();
+        self.busy += busy_seconds() - other.busy;
+        self.waited += waited_seconds() - other.waited;
     }
 
     pub(crate) fn share(&self) -> Share {
-        let worked = self.since.elapsed().saturating_sub(self.rested);
-        let elapsed = worked.as_secs_f64().max(1e-6);
+        let elapsed = self.since.elapsed().as_secs_f64().max(1e-6);
         Share {
             busy: (busy_seconds() - self.busy) / elapsed,
             waited: (waited_seconds() - self.waited) / elapsed,
@@ -64,22 +62,31 @@ impl Stopwatch {
 
 /// What is to be said of a crew that had these.
 pub(crate) fn remarks(shares: &[Share]) -> Vec<String> {
-    let most = |part: fn(&Share) -> f64| shares.iter().map(part).fold(0.0, f64::max);
-    let (busy, waited) = (most(|it| it.busy), most(|it| it.waited));
-    let limited = (busy > FULL).then(|| {
-        let busy = busy * 100.0;
+    let waited = waited(shares).map(|part| {
+        let percent = part * 100.0;
         format!(
-            "the generator was the limit: its busiest worker computed for {busy:.0} % of the time, so \
+            "the generator waited for a processor for {percent:.0} % of the time, which is in the figures"
+        )
+    });
+    limited(shares).into_iter().chain(waited).collect()
+}
+
+/// Of one that was the limit.
+pub(crate) fn limited(shares: &[Share]) -> Option<String> {
+    let busy = shares.iter().map(|it| it.busy).fold(0.0, f64::max);
+    (busy > FULL).then(|| {
+        let percent = busy * 100.0;
+        format!(
+            "the generator was the limit: its busiest worker computed for {percent:.0} % of the time, so \
              neither rate nor latency is told; --workers gives it more"
         )
-    });
-    let delayed = (waited > WAITED).then(|| {
-        let waited = waited * 100.0;
-        format!(
-            "the generator waited for a processor for {waited:.0} % of the time, which is in the figures"
-        )
-    });
-    limited.into_iter().chain(delayed).collect()
+    })
+}
+
+/// The part of the time that one waited for a processor, if that is much.
+pub(crate) fn waited(shares: &[Share]) -> Option<f64> {
+    let waited = shares.iter().map(|it| it.waited).fold(0.0, f64::max);
+    (waited > WAITED).then_some(waited)
 }
 
 fn busy_seconds() -> f64 {
@@ -97,12 +104,15 @@ fn waited_seconds() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::thread::sleep;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_thread_that_computes_has_a_larger_share_than_one_that_sleeps() {
         let idle = Stopwatch::start();
-        std::thread::sleep(Duration::from_millis(100));
+        sleep(Duration::from_millis(100));
         let idle = idle.share();
         let busy = Stopwatch::start();
         while busy_seconds() - busy.busy < 0.1 {

@@ -64,7 +64,6 @@ pub(crate) struct Cell {
     pub(super) told: BTreeMap<String, u64>,
     pub(super) server: Option<Vec<Did>>,
     pub(super) generator: Vec<Share>,
-    pub(super) notes: Vec<String>,
 }
 
 impl Cell {
@@ -135,7 +134,6 @@ impl Cell {
             told: deeds.told,
             server,
             generator: seen.processors,
-            notes: Vec::new(),
         }
     }
 

@@ -17,4 +17,5 @@ mod verdict;
 mod work;
 
 pub(crate) use self::arguments::Arguments;
+pub(crate) use self::report::SCHEMA;
 pub(crate) use self::run::run;

@@ -11,7 +11,8 @@ use crate::worker::plan::{Content, Fan, Flood, Publisher, Until, Work};
 /// dozen symbols takes.
 const BYTES: usize = 194;
 const DEFLATED_BYTES: usize = 1_024;
-/// Frames between two pings, the same at every level: what comes of them is compared.
+/// Frames between two pings, the same at every level: what comes of them is compared. Two lots of questions
+/// are under way, which are as many as our gateway keeps of a client.
 const MESSAGES: usize = 64;
 const QUESTIONS: usize = 32;
 /// Handshakes under way at once in each worker.

@@ -14,7 +14,7 @@ use crate::server::Did;
 use crate::threshold::{Judged, Measured};
 
 /// Of the JSON. Fields may be added; a change of one that is there makes another number.
-pub(super) const SCHEMA: &str = "wse-bench/1";
+pub(crate) const SCHEMA: &str = "wse-bench/1";
 
 /// All of a run.
 #[derive(Debug, Serialize)]

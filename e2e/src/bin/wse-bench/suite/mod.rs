@@ -13,6 +13,7 @@ mod test;
 mod work;
 
 pub(crate) use self::arguments::Arguments;
+pub(crate) use self::figures::SCHEMA;
 pub(crate) use self::run::run;
 #[cfg(test)]
 pub(crate) use self::{figures::Figures, test::Test};

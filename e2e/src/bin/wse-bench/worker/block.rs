@@ -12,6 +12,10 @@ use crate::connection::CHANGED;
 /// connections together, up to the other, unless the plan says how many there are.
 const BLOCK_BYTES: usize = 256 << 10;
 pub(super) const ALL_BLOCKS_BYTES: usize = 64 << 20;
+/// Blocks of one connection that are under way: so that a server has always something to read, and so that
+/// one which answers the questions of a client in their order need not keep many.
+const WINDOW: u64 = 3;
+const WINDOW_OF_QUESTIONS: u64 = 2;
 /// Topics to which the connections of a worker subscribe by turns.
 const TOPICS: usize = 128;
 /// Topics in one question of [`Content::Checks`], and those of them that are allowed.
@@ -26,6 +30,8 @@ pub(super) struct Block {
     pub(super) things: u64,
     /// Acknowledgements that come for them. 0: only PONGs tell.
     pub(super) acks: u64,
+    /// Blocks of one connection that may be under way.
+    pub(super) window: u64,
     /// Payload bytes of the messages in it, as they are and as they go over the wire.
     pub(super) plain_bytes: u64,
     pub(super) wire_bytes: u64,
@@ -106,6 +112,7 @@ impl Block {
             bytes: [frames, ping(0)].concat(),
             things: things as u64,
             acks: acks as u64,
+            window: WINDOW_OF_QUESTIONS,
             plain_bytes: 0,
             wire_bytes: 0,
         }
@@ -116,6 +123,7 @@ impl Block {
             bytes: [frame.repeat(messages), ping(0)].concat(),
             things: messages as u64,
             acks: 0,
+            window: WINDOW,
             plain_bytes: (plain * messages) as u64,
             wire_bytes: (wire * messages) as u64,
         }

@@ -14,7 +14,7 @@ use super::block::{ALL_BLOCKS_BYTES, Block, blocks};
 use super::parent::{Parent, say};
 use super::plan::{Flood, Plan, Progress, Said};
 use super::raw::{BUFFER_BYTES, Crowd, note};
-use super::sender::{Sender, WINDOW};
+use super::sender::Sender;
 use super::{QUIET, TELL};
 
 pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(), String> {
@@ -29,7 +29,7 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
     // Those that could begin a block, but enough of them are under way.
     let mut waiting = VecDeque::new();
     let most = ALL_BLOCKS_BYTES / blocks[0].bytes.len() / plan.workers.max(1);
-    let most = (WINDOW * most as u64).max(1);
+    let most = (blocks[0].window * most as u64).max(1);
     let mut under_way = 0;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; BUFFER_BYTES];

@@ -8,8 +8,6 @@ use wse_e2e::raw::Client;
 
 use super::block::{Block, ping};
 
-/// Blocks of one connection that are under way.
-pub(super) const WINDOW: u64 = 3;
 /// A server that drops a ping, because it drops what is too much, is asked again after this long.
 const STALLED: Duration = Duration::from_secs(1);
 
@@ -50,7 +48,7 @@ impl Sender {
         block: &Block,
         is_over: bool,
     ) -> Result<bool, Error> {
-        let is_full = self.sent - self.read >= WINDOW;
+        let is_full = self.sent - self.read >= block.window;
         let may_begin = !is_over && !is_full;
         if self.at == 0 && !may_begin {
             self.is_ready = false;

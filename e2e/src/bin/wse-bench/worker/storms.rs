@@ -24,10 +24,11 @@ pub(super) async fn run(plan: &Plan, crowd: &Rc<Crowd>, until: &Until, watch: &m
         if until.is_over(took, done, plan.connections as u64) {
             return;
         }
+        let without_work = Stopwatch::start();
         lose(crowd);
         let pause = PAUSE + PAUSE_EACH * u32::try_from(plan.connections).unwrap_or(u32::MAX);
         sleep(pause).await;
-        watch.rest(pause);
+        watch.leave_out(&without_work);
         open(plan, crowd).await;
         note(plan, crowd);
         took = begin.elapsed();

@@ -46,13 +46,11 @@ pub(crate) fn html(report: &Report) -> Result<String, String> {
         table(&mut page, &degradation);
     }
     page.push("</section>");
-    let recommendations = recommendations(report).into_iter().map(|it| ("", it));
-    let remarks = remarks(report).into_iter();
-    let remarks = remarks.map(|(is_doubtful, it)| (if is_doubtful { "warn" } else { "about" }, it));
-    for (title, items) in [
-        ("Recommendations", recommendations.collect::<Vec<_>>()),
-        ("Remarks", remarks.collect()),
+    for (title, class, items) in [
+        ("Recommendations", "", recommendations(report)),
+        ("Remarks", "warn", remarks(report)),
     ] {
+        let items: Vec<_> = items.into_iter().map(|it| (class, it)).collect();
         if !items.is_empty() {
             page.push(&format!("<section>\n<h2>{title}</h2>"));
             page.list(&items);

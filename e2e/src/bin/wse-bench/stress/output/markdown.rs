@@ -19,11 +19,10 @@ pub(crate) fn markdown(report: &Report) -> String {
     if let Some(first) = first(report) {
         let _ = writeln!(out, "\n{}.", markdown_escape(&first));
     }
-    let remarks = remarks(report).into_iter().map(|(_, remark)| remark);
     let thresholds = report.thresholds.iter().map(|it| it.words());
     for (title, items) in [
         ("Recommendations", recommendations(report)),
-        ("Remarks", remarks.collect()),
+        ("Remarks", remarks(report)),
         ("Thresholds", thresholds.collect()),
     ] {
         if !items.is_empty() {

@@ -2,7 +2,6 @@
 
 use crate::output::count;
 use crate::processor;
-use crate::server;
 use crate::stress::cell::Cell;
 use crate::stress::dimension::Dimension;
 use crate::stress::report::Report;
@@ -39,11 +38,12 @@ pub(super) fn matrix(report: &Report) -> Table {
             Dimension::Connections => "coming in/s".into(),
             _ => format!("{}/s", dimension.unit()),
         });
-        heads.extend(match dimension {
-            Dimension::Connections => Some("p99 ms".to_owned()),
-            Dimension::Compression => Some("saved".to_owned()),
-            _ => None,
-        });
+        let more: &[&str] = match dimension {
+            Dimension::Connections => &["p99 ms"],
+            Dimension::Compression => &["saved in", "saved out"],
+            _ => &[],
+        };
+        heads.extend(more.iter().map(|&it| it.to_owned()));
     }
     let by_level = report.cells.chunk_by(|a, b| a.connections == b.connections);
     let rows = by_level.map(|cells| {
@@ -55,11 +55,14 @@ pub(super) fn matrix(report: &Report) -> Table {
         for dimension in &dimensions {
             let cell = cells.iter().find(|it| it.dimension == *dimension);
             row.push(cell.map_or_else(|| Field::plain("-"), rate));
-            row.extend(match dimension {
-                Dimension::Connections => Some(p99(cell)),
-                Dimension::Compression => Some(saved(cell)),
-                _ => None,
-            });
+            match dimension {
+                Dimension::Connections => row.push(p99(cell)),
+                Dimension::Compression => row.extend([
+                    saved(cell.and_then(|it| it.saved_percent)),
+                    saved(cell.and_then(|it| it.broadcast_saved_percent)),
+                ]),
+                _ => {}
+            }
         }
         row
     });
@@ -119,24 +122,36 @@ pub(super) fn recommendations(report: &Report) -> Vec<String> {
         .collect()
 }
 
-/// What the matrix does not tell, and whether it makes figures doubtful.
-pub(super) fn remarks(report: &Report) -> Vec<(bool, String)> {
-    let mut all: Vec<(bool, String)> = Vec::new();
+/// What the matrix does not tell.
+pub(super) fn remarks(report: &Report) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
     for cell in &report.cells {
         if let Some(why) = &cell.skipped {
             // It is the same at every level.
-            let remark = (true, format!("{}: {why}", cell.dimension.name()));
+            let remark = format!("{}: {why}", cell.dimension.name());
             if !all.contains(&remark) {
                 all.push(remark);
             }
             continue;
         }
         let place = format!("{} {}", cell.level, cell.dimension.name());
-        for (is_doubtful, remark) in of_cell(cell) {
-            all.push((is_doubtful, format!("{place}: {remark}")));
-        }
+        all.extend(
+            of_cell(cell)
+                .iter()
+                .map(|remark| format!("{place}: {remark}")),
+        );
     }
-    all.extend(report.notes.iter().map(|note| (true, note.clone())));
+    all.extend(report.notes.iter().cloned());
+    let waits = |cell: &&Cell| processor::waited(&cell.generator).is_some();
+    let waiting = report.cells.iter().filter(waits).count();
+    if waiting > 0 {
+        all.push(format!(
+            "in {waiting} of {} the generator waited for a processor for more than a fifth of the time, which \
+             is in the figures: server and generator share these {} cores",
+            report.cells.len(),
+            report.cores
+        ));
+    }
     all
 }
 
@@ -147,46 +162,34 @@ pub(super) fn dimensions(report: &Report) -> Vec<Dimension> {
     all
 }
 
-fn of_cell(cell: &Cell) -> Vec<(bool, String)> {
-    let mut said: Vec<(bool, String)> = Vec::new();
-    let generator = processor::remarks(&cell.generator);
-    said.extend(generator.into_iter().map(|it| (cell.is_limited, it)));
+fn of_cell(cell: &Cell) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(limited) = processor::limited(&cell.generator) {
+        said.push(limited);
+    }
     if cell.is_dropping {
         let why =
             "the server dropped what was above a client's limits, so that the rate is not judged";
-        said.push((true, why.into()));
+        said.push(why.into());
     }
     if cell.done == 0 {
-        said.push((true, "nothing was answered".into()));
+        said.push("nothing was answered".into());
     }
     if let (Some(missing), Some(repeated)) = (cell.missing, cell.repeated)
         && missing + repeated > 0
     {
         let (missing, repeated, due) = (count(missing), count(repeated), count(cell.sent));
-        said.push((
-            true,
-            format!("of {due} deliveries {missing} missing, {repeated} repeated"),
-        ));
-    }
-    if let Some(percent) = cell.broadcast_saved_percent {
-        said.push((
-            false,
-            format!("the server's own compression saves {percent:.0} % of broadcasts"),
+        said.push(format!(
+            "of {due} deliveries {missing} missing, {repeated} repeated"
         ));
     }
     for (why, many) in &cell.failures {
-        said.push((true, format!("{} failed: {why}", count(*many))));
+        said.push(format!("{} failed: {why}", count(*many)));
     }
     let is_expected = |code: &str| cell.dimension == Dimension::Permissions && code == REFUSED;
     for (code, many) in cell.told.iter().filter(|(code, _)| !is_expected(code)) {
-        said.push((
-            true,
-            format!("the server said {code} {} times", count(*many)),
-        ));
+        said.push(format!("the server said {code} {} times", count(*many)));
     }
-    let counted = cell.server.as_deref().and_then(server::words);
-    said.extend(counted.map(|it| (false, it)));
-    said.extend(cell.notes.iter().map(|it| (false, it.clone())));
     said
 }
 
@@ -211,8 +214,7 @@ fn p99(cell: Option<&Cell>) -> Field {
     Field::plain(micros.map_or_else(|| "-".to_owned(), |it| format!("{:.2}", it / 1_000.0)))
 }
 
-fn saved(cell: Option<&Cell>) -> Field {
-    let percent = cell.and_then(|it| it.saved_percent);
+fn saved(percent: Option<f64>) -> Field {
     Field::plain(percent.map_or_else(|| "-".to_owned(), |it| format!("{it:.0} %")))
 }
 

@@ -31,9 +31,8 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
     if !remarks.is_empty() {
         let _ = writeln!(out, "\n{}", paint.paint(BOLD, "remarks"));
     }
-    for (is_doubtful, it) in remarks {
-        let colour = if is_doubtful { YELLOW } else { DIM };
-        let _ = writeln!(out, "  {}", paint.paint(colour, &it));
+    for it in remarks {
+        let _ = writeln!(out, "  {}", paint.paint(YELLOW, &it));
     }
     if !report.thresholds.is_empty() {
         out.push('\n');
