@@ -9,6 +9,7 @@ pub mod fleet;
 mod http;
 pub mod metrics;
 pub mod ports;
+pub mod process;
 pub mod raw;
 pub mod redis;
 pub mod token;

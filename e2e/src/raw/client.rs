@@ -87,6 +87,11 @@ impl Client {
         })
     }
 
+    /// Whether the upgrade was answered.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.frames.is_upgraded()
+    }
+
     /// Queues a text message and sends what can be sent.
     ///
     /// # Errors

@@ -35,6 +35,11 @@ impl Default for Frames {
 }
 
 impl Frames {
+    /// Whether the response's head has come.
+    pub fn is_upgraded(&self) -> bool {
+        self.head.is_none()
+    }
+
     /// Takes what was read next, and gives the payload of every data frame that is whole.
     ///
     /// # Errors
@@ -132,19 +137,6 @@ fn refusal(head: &[u8]) -> Error {
         },
         None => Error::Protocol(format!("{head:.80?} is no answer to an upgrade")),
     }
-}
-
-/// An application's message of so many bytes, as a client sends it.
-///
-/// # Errors
-/// When it has more bytes without any filling.
-pub fn filled(bytes: usize) -> Result<Vec<u8>, String> {
-    let (head, tail) = (r#"{"c":"U","t":"bench","p":""#, r#""}"#);
-    let least = head.len() + tail.len();
-    let filling = bytes.checked_sub(least);
-    let filling = filling.ok_or_else(|| format!("a message has at least {least} bytes"))?;
-    let message = format!("{head}{}{tail}", "x".repeat(filling));
-    Ok(masked(message.as_bytes()))
 }
 
 /// A text message as a client sends it.

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::compare;
+use crate::peers;
 use crate::stress;
 use crate::suite::Arguments;
 use crate::target::Target;
@@ -60,6 +61,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         messages: Messages,
     },
+    /// Compare the gateway that is beside this program with servers on other libraries, on the same work in
+    /// one run. They are installed by cargo, go, npm and pip into a cache; one that cannot be is left out,
+    /// and the report says why.
+    Peers(peers::Arguments),
     /// Load levels of 10 to 99,000 connections by six dimensions, each judged: which degrades first, and
     /// which settings the figures speak for. Exit codes as without a command.
     Stress(stress::Arguments),

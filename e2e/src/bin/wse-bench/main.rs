@@ -25,6 +25,7 @@ mod latency;
 mod moves;
 mod numbers;
 mod output;
+mod peers;
 mod processor;
 mod progress;
 mod publish;
@@ -44,6 +45,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches};
 use serde_json::json;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -57,14 +59,26 @@ fn main() -> ExitCode {
     let done = match cli.command {
         // One thread each is what the machine has for many processes.
         Some(Command::Worker) => worker::run().map(|()| ExitCode::SUCCESS),
-        _ => tokio::runtime::Runtime::new()
-            .map_err(|error| format!("cannot start: {error}"))
-            .and_then(|runtime| runtime.block_on(run(cli))),
+        // The same thread starts all that has a processor of its own.
+        Some(Command::Peers(arguments)) => block_on(
+            &mut Builder::new_current_thread(),
+            peers::run(&arguments, cli.output),
+        ),
+        _ => block_on(&mut Builder::new_multi_thread(), run(cli)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("wse-bench: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn block_on<T>(
+    runtime: &mut Builder,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let runtime = runtime.enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(work)
 }
 
 /// What the user says; what is of the tests only is refused with a command.
@@ -139,7 +153,7 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
             report.published = Some(sent);
             report
         }
-        Command::Compare(_) | Command::Stress(_) | Command::Worker => {
+        Command::Compare(_) | Command::Peers(_) | Command::Stress(_) | Command::Worker => {
             return Err("it is no single step".into());
         }
     };

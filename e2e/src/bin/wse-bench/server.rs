@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 use wse_e2e::metrics::{self, Metrics};
+use wse_e2e::process::cpu_micros;
 
 use crate::output::count;
 
@@ -39,7 +40,12 @@ const COUNTERS: [(&str, &str); 16] = [
 #[derive(Debug)]
 pub(crate) struct Server {
     urls: Vec<String>,
+    /// A process on this machine that is the server.
+    process: Option<u32>,
 }
+
+/// What is read of a process, like a counter of its own: microseconds.
+pub(crate) const CPU: &str = "process_cpu_us";
 
 /// Counters at one moment.
 pub(crate) type Counted = BTreeMap<(&'static str, String), f64>;
@@ -70,12 +76,27 @@ impl Server {
                 urls.push(url);
             }
         }
-        Ok(Self { urls })
+        Ok(Self {
+            urls,
+            process: None,
+        })
+    }
+
+    /// A process, of which [`CPU`] is known, and nothing else.
+    pub(crate) fn of_process(pid: u32) -> Self {
+        Self {
+            urls: Vec::new(),
+            process: Some(pid),
+        }
     }
 
     /// Counters of all gateways together. None: they cannot be read.
     pub(crate) async fn read(&self) -> Option<Counted> {
         let mut counted = Counted::new();
+        if let Some(pid) = self.process {
+            let micros = cpu_micros(pid).ok()?;
+            counted.insert((CPU, String::new()), micros as f64);
+        }
         for url in &self.urls {
             let scrape = scrape(url).await.ok()?;
             for (name, label) in COUNTERS {
@@ -84,7 +105,8 @@ impl Server {
                 }
             }
         }
-        (!self.urls.is_empty()).then_some(counted)
+        let is_known = self.process.is_some() || !self.urls.is_empty();
+        is_known.then_some(counted)
     }
 
     /// What it did since. None: it does not say.

@@ -6,6 +6,7 @@ use clap::Args;
 use hyper::Uri;
 use wse_e2e::api::Api;
 use wse_e2e::client::{Auth, Dial};
+use wse_e2e::raw::Dialect;
 use wse_e2e::token::Claims;
 
 use crate::cli::Load;
@@ -69,6 +70,7 @@ impl Target {
         let globs: Vec<&str> = load.topics.iter().map(String::as_str).collect();
         Job {
             doors: self.doors(&[self.port], &globs),
+            dialect: Dialect::Wse,
             connections: load.connections,
             workers: load.workers,
             rate: (load.rate > 0.0).then_some(load.rate),

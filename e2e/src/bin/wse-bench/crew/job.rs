@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use hyper::Uri;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wse_e2e::client::{Auth, Dial};
+use wse_e2e::raw::Dialect;
 
 use crate::worker::plan::{Arrival, Plan, Work};
 
@@ -16,6 +17,8 @@ const SPARE_FILES: u64 = 100;
 pub(crate) struct Job {
     /// Ways in, taken in turn; who connects is the same for all.
     pub(crate) doors: Vec<Dial>,
+    /// What raw clients speak.
+    pub(crate) dialect: Dialect,
     pub(crate) connections: usize,
     /// Worker processes. 0: as few as their open-file limit allows.
     pub(crate) workers: usize,
@@ -63,6 +66,7 @@ impl Job {
         Ok(Plan {
             doors: self.doors.iter().map(|door| door.url.clone()).collect(),
             token: token.clone(),
+            dialect: self.dialect,
             source: source(&first.url, number),
             number,
             workers,

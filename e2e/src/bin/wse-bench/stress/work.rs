@@ -1,5 +1,8 @@
 //! What a crew does for a cell.
 
+use wse_e2e::client::Dial;
+use wse_e2e::raw::Dialect;
+
 use super::dimension::Dimension;
 use super::level::{Level, OPERATIONS_EACH};
 use super::run::Stress;
@@ -119,6 +122,7 @@ impl Stress<'_> {
         let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
         Job {
             doors: self.doors(),
+            dialect: Dialect::Wse,
             connections,
             workers: self.arguments.workers,
             rate: None,
@@ -133,7 +137,7 @@ impl Stress<'_> {
     }
 
     /// The one door, for who may subscribe to the topics of broadcasts and of changes.
-    pub(super) fn doors(&self) -> Vec<wse_e2e::client::Dial> {
+    pub(super) fn doors(&self) -> Vec<Dial> {
         let topic = self.arguments.topic.as_str();
         let changed = format!("{CHANGED}*");
         self.target.doors(&[self.target.port], &[topic, &changed])

@@ -1,5 +1,7 @@
 //! What a crew is to do for a round of a test.
 
+use wse_e2e::raw::Dialect;
+
 use super::run::Suite;
 use super::test::Test;
 use crate::connection::CHANGED;
@@ -100,6 +102,7 @@ impl Suite<'_> {
         let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
         Job {
             doors: self.target.doors(&ports, &[topic, &format!("{CHANGED}*")]),
+            dialect: Dialect::Wse,
             connections: tier,
             workers: self.arguments.workers,
             rate: None,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
-use wse_e2e::raw::{deflated, filled, masked, masked_deflated};
+use wse_e2e::raw::{Dialect, deflated, masked, masked_deflated};
 
 use super::plan::{Content, Flood};
 use crate::connection::CHANGED;
@@ -60,23 +60,28 @@ struct Judged<'a> {
 ///
 /// # Errors
 /// When a message is to have fewer bytes than its envelope.
-pub(super) fn blocks(flood: &Flood, connections: usize) -> Result<Vec<Block>, String> {
+pub(super) fn blocks(
+    dialect: Dialect,
+    flood: &Flood,
+    connections: usize,
+) -> Result<Vec<Block>, String> {
     let many = |frame: &[u8]| {
         let room = BLOCK_BYTES.min(ALL_BLOCKS_BYTES / connections.max(1));
         flood.frames.unwrap_or((room / frame.len()).max(1))
     };
     Ok(match flood.content {
         Content::Messages { bytes } => {
-            let frame = filled(bytes)?;
-            vec![Block::of_messages(&frame, many(&frame), bytes, bytes)]
+            let frame = dialect.filled(bytes)?;
+            let sizes = (bytes, bytes);
+            vec![Block::of_messages(dialect, &frame, many(&frame), sizes)]
         }
         Content::Deflated { bytes } => {
             let text = quotes(bytes);
             let message = format!(r#"{{"c":"U","t":"bench","p":{{"text":"{text}"}}}}"#);
             let payload = deflated(message.as_bytes());
             let frame = masked_deflated(&payload);
-            let (plain, wire) = (message.len(), payload.len());
-            vec![Block::of_messages(&frame, many(&frame), plain, wire)]
+            let sizes = (message.len(), payload.len());
+            vec![Block::of_messages(dialect, &frame, many(&frame), sizes)]
         }
         Content::Changes => {
             let block = |topic: usize| {
@@ -109,7 +114,7 @@ impl Block {
     /// Frames that are acknowledged, all of them so many things.
     fn of_questions(frames: Vec<u8>, acks: usize, things: usize) -> Self {
         Self {
-            bytes: [frames, ping(0)].concat(),
+            bytes: [frames, Dialect::Wse.question(0)].concat(),
             things: things as u64,
             acks: acks as u64,
             window: WINDOW_OF_QUESTIONS,
@@ -118,9 +123,10 @@ impl Block {
         }
     }
 
-    fn of_messages(frame: &[u8], messages: usize, plain: usize, wire: usize) -> Self {
+    fn of_messages(dialect: Dialect, frame: &[u8], messages: usize, sizes: (usize, usize)) -> Self {
+        let (plain, wire) = sizes;
         Self {
-            bytes: [frame.repeat(messages), ping(0)].concat(),
+            bytes: [frame.repeat(messages), dialect.question(0)].concat(),
             things: messages as u64,
             acks: 0,
             window: WINDOW,
@@ -157,12 +163,6 @@ pub(super) fn quotes(bytes: usize) -> String {
     }
     text.truncate(bytes);
     text
-}
-
-/// A ping that carries a number, which comes back.
-pub(super) fn ping(timestamp: u64) -> Vec<u8> {
-    let ping = format!(r#"{{"c":"WSE","t":"ping","p":{{"timestamp":{timestamp}}},"v":1}}"#);
-    masked(ping.as_bytes())
 }
 
 fn change(action: &str, topics: &[String]) -> Vec<u8> {
@@ -208,7 +208,7 @@ mod tests {
                 ..Flood::of_messages(0, 1.0)
             };
             let flood = Flood { content, ..flood };
-            for block in blocks(&flood, 10).unwrap() {
+            for block in blocks(Dialect::Wse, &flood, 10).unwrap() {
                 assert_eq!((block.things, block.acks), (things, acks), "{content:?}");
             }
         }

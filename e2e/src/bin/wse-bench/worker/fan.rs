@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
 use wse_e2e::Error;
-use wse_e2e::raw::{Data, Inflater};
+use wse_e2e::raw::{Data, Heard, Inflater};
 
 use super::alarm::Alarm;
 use super::block::quotes;
@@ -27,9 +27,6 @@ struct Arrived {
     seq: Field,
     ts_us: Field,
     deliveries: u64,
-    /// Payload bytes of those, as they are and as they came over the wire.
-    plain_bytes: u64,
-    wire_bytes: u64,
     latency: Latency,
     /// Of each connection.
     numbers: Vec<Numbers>,
@@ -40,7 +37,7 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
         return Ok(());
     };
     let connections = crowd.clients.len();
-    let publisher = work.publisher.as_ref();
+    let (publisher, dialect) = (work.publisher.as_ref(), plan.dialect);
     let topic = plan.topics.first().map_or("", String::as_str);
     let mut publishing = publisher
         .map(|it| Publishing::begin(it, topic, connections, &crowd.poll))
@@ -61,6 +58,8 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
     let check = check.map(|it| Finder::new(&quotes(text_bytes(it))).into_owned());
     let receivers = work.subscribers.unwrap_or(connections);
     let receivers = crowd.clients.iter().take(receivers).flatten().count() as u64;
+    // Of payloads, as they are and as they came over the wire.
+    let (mut plain_bytes, mut wire_bytes) = (0, 0);
     let mut arrived = Arrived::new(connections);
     let mut begin = Instant::now();
     let warm = begin + Duration::from_secs_f64(work.warm_seconds);
@@ -113,17 +112,27 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
             };
             let (told, now) = (&mut crowd.seen.deeds.told, now_us());
             let mut broken = None;
-            let mut each = |data: Data<'_>| match inflater.plain(data) {
-                Err(error) => broken = Some(error),
-                Ok(payload) if payload.starts_with(br#"{"c":"WSE""#) => note(payload, told),
-                Ok(payload) => {
-                    arrived.note(number, payload, now);
-                    arrived.plain_bytes += payload.len() as u64;
-                    arrived.wire_bytes += data.payload.len() as u64;
-                    if check.as_ref().is_some_and(|it| it.find(payload).is_none()) {
-                        broken = Some(Error::Protocol(
-                            "a message is not what was published".into(),
-                        ));
+            let mut each = |data: Data<'_>| {
+                let mut hear = |message: &[u8]| match dialect.is_published(message) {
+                    true => {
+                        arrived.note(number, message, now);
+                        if check.as_ref().is_some_and(|it| it.find(message).is_none()) {
+                            let why = "a message is not what was published";
+                            broken = Some(Error::Protocol(why.into()));
+                        }
+                    }
+                    false => {
+                        if let Heard::Error(said) = dialect.hear(message) {
+                            note(&said, told);
+                        }
+                    }
+                };
+                match inflater.plain(data) {
+                    Err(error) => broken = Some(error),
+                    Ok(payload) => {
+                        dialect.split(payload, &mut hear);
+                        plain_bytes += payload.len() as u64;
+                        wire_bytes += data.payload.len() as u64;
                     }
                 }
             };
@@ -161,8 +170,7 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
         deeds.missing = arrived.numbers.iter().map(Numbers::missing).sum();
         deeds.due = deeds.done - deeds.repeated + deeds.missing;
     }
-    deeds.plain_bytes = arrived.plain_bytes;
-    deeds.wire_bytes = arrived.wire_bytes;
+    (deeds.plain_bytes, deeds.wire_bytes) = (plain_bytes, wire_bytes);
     if work.has_schedule {
         deeds.latency = arrived.latency;
     }
@@ -175,8 +183,6 @@ impl Arrived {
             seq: Field::new(r#""seq":"#),
             ts_us: Field::new(r#""ts_us":"#),
             deliveries: 0,
-            plain_bytes: 0,
-            wire_bytes: 0,
             latency: Latency::default(),
             numbers: (0..connections).map(|_| Numbers::default()).collect(),
         }

@@ -8,7 +8,7 @@ use std::mem::{replace, take};
 use std::time::{Duration, Instant};
 
 use mio::Events;
-use wse_e2e::raw::{Data, Inflater, system};
+use wse_e2e::raw::{Data, Heard, Inflater};
 
 use super::block::{ALL_BLOCKS_BYTES, Block, blocks};
 use super::parent::{Parent, say};
@@ -18,7 +18,8 @@ use super::sender::Sender;
 use super::{QUIET, TELL};
 
 pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(), String> {
-    let blocks = blocks(flood, plan.connections * plan.workers)?;
+    let dialect = plan.dialect;
+    let blocks = blocks(dialect, flood, plan.connections * plan.workers)?;
     let block = |number: usize| -> &Block { &blocks[number % blocks.len()] };
     let Some(mut crowd) = Crowd::arrive(plan, parent)? else {
         return Ok(());
@@ -90,21 +91,23 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
             let (read, begun, block) = (sender.read, sender.begun(), block(number));
             let errors = &mut crowd.seen.deeds.told;
             let mut broken = None;
-            let mut each = |data: Data<'_>| match inflater.plain(data) {
-                Err(error) => broken = Some(error),
-                Ok(payload) => match system(payload) {
-                    Some("subscription_update") => {
-                        if let Some(things) = flood.content.acknowledged(payload) {
-                            done += things;
-                            sender.hear_ack(block);
-                        }
-                    }
-                    Some(kind) if kind.eq_ignore_ascii_case("pong") => {
+            let mut hear = |message: &[u8]| {
+                if let Some(things) = flood.content.acknowledged(message) {
+                    done += things;
+                    return sender.hear_ack(block);
+                }
+                match dialect.hear(message) {
+                    Heard::Answer(before) => {
                         pongs += 1;
-                        sender.hear_pong(payload, block);
+                        sender.hear_answer(before, block);
                     }
-                    _ => note(payload, errors),
-                },
+                    Heard::Error(said) => note(&said, errors),
+                    _ => {}
+                }
+            };
+            let mut each = |data: Data<'_>| match inflater.plain(data) {
+                Ok(payload) => dialect.split(payload, &mut hear),
+                Err(error) => broken = Some(error),
             };
             let mut came = Ok(event.is_readable());
             while matches!(came, Ok(true)) {
@@ -130,7 +133,7 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
             told = Instant::now();
             for (client, sender) in crowd.clients.iter_mut().zip(&mut senders) {
                 if let Some(client) = client
-                    && let Err(error) = sender.ask_again(client)
+                    && let Err(error) = sender.ask_again(client, dialect)
                 {
                     // The next read tells it too, with its number.
                     *crowd.seen.failures.entry(error.to_string()).or_default() += 1;

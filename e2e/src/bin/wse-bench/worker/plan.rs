@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use wse_e2e::raw::Dialect;
+
 use crate::latency::Latency;
 use crate::report::Seen;
 
@@ -14,6 +16,8 @@ pub(crate) struct Plan {
     /// URLs of gateways; connections go to each in turn.
     pub(crate) doors: Vec<String>,
     pub(crate) token: String,
+    /// Of raw clients; the others speak WSE's.
+    pub(crate) dialect: Dialect,
     /// The first local address to connect from; others follow it.
     pub(crate) source: Option<Ipv4Addr>,
     /// This worker's number, and how many there are.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mio::Poll;
 use serde_json::Value;
-use wse_e2e::raw::{self, Client, Door, Newcomer, OFFER, masked, system};
+use wse_e2e::raw::{self, Client, Door, Newcomer, OFFER};
 
 use super::parent::{Parent, say};
 use super::plan::{Order, Plan, Said, Work};
@@ -81,12 +81,13 @@ impl Crowd {
 }
 
 /// Counts an error that the server sent, by its code.
-pub(super) fn note(payload: &[u8], told: &mut BTreeMap<String, u64>) {
-    if system(payload) == Some("error") {
-        let said: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let code = said["p"]["code"].as_str().unwrap_or("without a code");
-        *told.entry(code.to_owned()).or_default() += 1;
-    }
+pub(super) fn note(said: &Value, told: &mut BTreeMap<String, u64>) {
+    let code = match &said["p"]["code"] {
+        Value::String(code) => code.clone(),
+        Value::Number(code) => code.to_string(),
+        _ => "without a code".to_owned(),
+    };
+    *told.entry(code).or_default() += 1;
 }
 
 fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
@@ -101,7 +102,6 @@ fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
         _ => None,
     };
     let subscribes = |number| subscribers.is_none_or(|subscribers| number < subscribers);
-    let hello = br#"{"c":"WSE","t":"client_hello","p":{"client_version":"wse-bench","protocol_version":1},"v":1}"#;
     let newcomer = |number| {
         let (address, host, path) = &doors[number % doors.len()];
         Newcomer {
@@ -111,7 +111,8 @@ fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
                 tls: None,
             },
             request: raw::request(host, path, &who),
-            greetings: vec![masked(hello)],
+            dialect: plan.dialect,
+            greetings: vec![plan.dialect.greeting("wse-bench")],
             topics: match subscribes(number) {
                 true => plan.topics.clone(),
                 false => Vec::new(),

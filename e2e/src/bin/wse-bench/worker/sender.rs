@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use wse_e2e::Error;
-use wse_e2e::raw::Client;
+use wse_e2e::raw::{Client, Dialect};
 
-use super::block::{Block, ping};
+use super::block::Block;
 
 /// A server that drops a ping, because it drops what is too much, is asked again after this long.
 const STALLED: Duration = Duration::from_secs(1);
@@ -61,11 +60,10 @@ impl Sender {
         Ok(self.is_ready)
     }
 
-    /// Takes in a PONG.
-    pub(super) fn hear_pong(&mut self, payload: &[u8], block: &Block) {
-        // A ping of a block has 0, one that asks again has all that was sent before it.
-        let said: Value = serde_json::from_slice(payload).unwrap_or_default();
-        match said["p"]["client_timestamp"].as_u64().unwrap_or(0) {
+    /// Takes in an answer. The question of a block has 0, one that asks again has all that was sent
+    /// before it.
+    pub(super) fn hear_answer(&mut self, before: u64, block: &Block) {
+        match before {
             0 => self.pongs += 1,
             before => {
                 self.pongs = self.pongs.max(before);
@@ -82,13 +80,13 @@ impl Sender {
     }
 
     /// Asks how far the server is, if it should have said so.
-    pub(super) fn ask_again(&mut self, client: &mut Client) -> Result<(), Error> {
+    pub(super) fn ask_again(&mut self, client: &mut Client, dialect: Dialect) -> Result<(), Error> {
         let waits = self.at == 0 && self.sent > self.read;
         if !waits || self.last.elapsed() < STALLED {
             return Ok(());
         }
         self.last = Instant::now();
-        client.queue(&ping(self.sent))
+        client.queue(&dialect.question(self.sent))
     }
 
     /// Blocks of which the kernel has taken a part.
@@ -120,13 +118,7 @@ mod tests {
             frames: Some(2),
             ..Flood::of_messages(100, 1.0)
         };
-        blocks(&flood, 1).unwrap().remove(0)
-    }
-
-    fn pong(timestamp: u64) -> Vec<u8> {
-        let pong =
-            format!(r#"{{"c":"WSE","t":"PONG","p":{{"client_timestamp":{timestamp}}},"v":1}}"#);
-        pong.into_bytes()
+        blocks(Dialect::Wse, &flood, 1).unwrap().remove(0)
     }
 
     #[test]
@@ -134,14 +126,14 @@ mod tests {
         let block = block(Content::Messages { bytes: 100 });
         let mut sender = Sender::new(Instant::now());
         sender.sent = 5;
-        sender.hear_pong(&pong(0), &block);
-        sender.hear_pong(&pong(0), &block);
+        sender.hear_answer(0, &block);
+        sender.hear_answer(0, &block);
         assert_eq!((sender.read, sender.is_done()), (2, false));
         // Two pings were dropped; the answer to the question that came after them vouches for all.
-        sender.hear_pong(&pong(4), &block);
+        sender.hear_answer(4, &block);
         assert_eq!(sender.read, 4);
-        sender.hear_pong(&pong(0), &block);
-        sender.hear_pong(&pong(0), &block);
+        sender.hear_answer(0, &block);
+        sender.hear_answer(0, &block);
         assert_eq!((sender.read, sender.is_done()), (5, true));
     }
 
@@ -150,13 +142,13 @@ mod tests {
         let block = block(Content::Changes);
         let mut sender = Sender::new(Instant::now());
         sender.sent = 3;
-        sender.hear_pong(&pong(0), &block);
+        sender.hear_answer(0, &block);
         sender.hear_ack(&block);
         assert_eq!(sender.read, 0);
         sender.hear_ack(&block);
         assert_eq!(sender.read, 1);
         // The others were dropped.
-        sender.hear_pong(&pong(3), &block);
+        sender.hear_answer(3, &block);
         assert_eq!((sender.read, sender.is_done()), (3, true));
     }
 }
