@@ -29,8 +29,9 @@ use crate::server::Server;
 use crate::target::{Target, backend};
 use crate::threshold::{BEYOND, all_hold};
 
-/// A server that closes a thousand connections is busy for a while.
-const PAUSE: Duration = Duration::from_millis(500);
+/// A server that closes connections is busy for a while: so long, and for each of them.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_EACH: Duration = Duration::from_micros(100);
 /// Of `--quick`.
 const QUICK_MOST: usize = 1_000;
 
@@ -183,7 +184,7 @@ impl Stress<'_> {
         }
         degradation::note(&matrix.cells, &mut cell);
         matrix.cells.push(cell);
-        sleep(PAUSE).await;
+        sleep(PAUSE + PAUSE_EACH * level.connections as u32).await;
     }
 
     async fn cell(&self, level: &Level, dimension: Dimension) -> Result<Cell, String> {
