@@ -11,7 +11,7 @@ use crate::connection::CHANGED;
 /// Messages and a ping behind them are repeated up to this size, so that a write is a large one; of all
 /// connections together, up to the other, unless the plan says how many there are.
 const BLOCK_BYTES: usize = 256 << 10;
-pub(super) const ALL_BLOCKS_BYTES: usize = 64 << 20;
+const ALL_BLOCKS_BYTES: usize = 64 << 20;
 /// Blocks of one connection that are under way: so that a server has always something to read, and so that
 /// one which answers the questions of a client in their order need not keep many.
 const WINDOW: u64 = 3;

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use mio::Events;
 use wse_e2e::raw::{Data, Heard, Inflater};
 
-use super::block::{ALL_BLOCKS_BYTES, Block, blocks};
+use super::block::{Block, blocks};
 use super::parent::{Parent, say};
 use super::plan::{Flood, Plan, Progress, Said};
 use super::raw::{BUFFER_BYTES, Crowd, note};
 use super::sender::Sender;
 use super::{QUIET, TELL};
+
+/// Blocks of all connections that are under way, where the plan says how large they are: they keep a server
+/// busy, and a slow one is done with them within seconds.
+const UNDER_WAY: u64 = 1_024;
 
 pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(), String> {
     let dialect = plan.dialect;
@@ -29,8 +33,10 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
     let mut ready: Vec<usize> = (0..senders.len()).collect();
     // Those that could begin a block, but enough of them are under way.
     let mut waiting = VecDeque::new();
-    let most = ALL_BLOCKS_BYTES / blocks[0].bytes.len() / plan.workers.max(1);
-    let most = (blocks[0].window * most as u64).max(1);
+    let most = match flood.frames {
+        Some(_) => (UNDER_WAY / plan.workers.max(1) as u64).max(1),
+        None => u64::MAX,
+    };
     let mut under_way = 0;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -72,7 +78,9 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
         let open = senders.iter().zip(&crowd.clients);
         let mut open = open.filter_map(|(it, client)| client.is_some().then_some(it));
         if let Some(end) = over
-            && (open.all(Sender::is_done) || last.max(end).elapsed() > QUIET)
+            && (open.all(Sender::is_done)
+                || last.max(end).elapsed() > QUIET
+                || end.elapsed() > until.most().max(QUIET))
         {
             break;
         }

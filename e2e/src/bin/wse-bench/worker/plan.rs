@@ -227,6 +227,10 @@ impl Until {
         Duration::from_secs_f64(self.seconds)
     }
 
+    pub(crate) fn most(&self) -> Duration {
+        Duration::from_secs_f64(self.most_seconds)
+    }
+
     /// Whether so much after so long is enough for so many connections.
     pub(crate) fn is_over(&self, elapsed: Duration, done: u64, connections: u64) -> bool {
         let seconds = elapsed.as_secs_f64();
