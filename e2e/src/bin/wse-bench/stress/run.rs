@@ -177,14 +177,30 @@ impl Stress<'_> {
                 cell
             }
         };
-        if dimension == Dimension::Broadcast && self.api.is_none() && cell.done == 0 {
-            let why = "nothing arrived: the server does not publish by itself; --api makes wse-bench do it";
+        if let Some(why) = self.unanswered(&cell) {
             cell = Cell::skipped(level, dimension, why.into());
             matrix.skipped.insert(dimension, why.into());
         }
         degradation::note(&matrix.cells, &mut cell);
         matrix.cells.push(cell);
         sleep(PAUSE + PAUSE_EACH * level.connections as u32).await;
+    }
+
+    /// Why a dimension of which nothing came need not be tried at another level.
+    fn unanswered(&self, cell: &Cell) -> Option<&'static str> {
+        if cell.done > 0 || cell.held == 0 || self.interrupt.has_come() {
+            return None;
+        }
+        match cell.dimension {
+            Dimension::Broadcast if self.api.is_none() => Some(
+                "nothing arrived: the server does not publish by itself; --api makes wse-bench do it",
+            ),
+            Dimension::Permissions | Dimension::Subscriptions => Some(
+                "nothing was acknowledged: this server may leave subscriptions to its application, as \
+                 WSE's does",
+            ),
+            _ => None,
+        }
     }
 
     async fn cell(&self, level: &Level, dimension: Dimension) -> Result<Cell, String> {
