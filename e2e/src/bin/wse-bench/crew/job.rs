@@ -103,12 +103,14 @@ fn share(all: usize, number: usize, workers: usize) -> usize {
 }
 
 /// Towards a gateway on this machine every worker has addresses of its own (127/8 is all ours), of which
-/// this is the first.
+/// this is the first. It is another one each time: among the ports of those that have just closed the
+/// kernel looks long for a free one.
 fn source(url: &str, worker: usize) -> Option<Ipv4Addr> {
     let url: Uri = url.parse().ok()?;
     let host: Ipv4Addr = url.host()?.parse().ok()?;
     let worker = u8::try_from(worker + 1).ok()?;
-    host.is_loopback().then(|| Ipv4Addr::new(127, 0, worker, 1))
+    host.is_loopback()
+        .then(|| Ipv4Addr::new(127, fastrand::u8(1..=254), worker, 1))
 }
 
 fn raise_file_limit() -> Result<u64, String> {

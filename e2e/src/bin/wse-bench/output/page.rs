@@ -84,7 +84,7 @@ impl Page {
         heads: &[String],
         rows: impl Iterator<Item = Vec<(&'static str, &'a str)>>,
     ) {
-        self.push("<div class=\"wide\"><table>");
+        self.push("<div class=\"wide dense\"><table>");
         let heads = heads.iter().map(|it| format!("<th>{}", escape(it)));
         self.push(&format!("<tr>{}", heads.collect::<String>()));
         for row in rows {

@@ -6,6 +6,7 @@ use super::cell::Cell;
 use super::degradation::First;
 use super::dimension::Dimension;
 use crate::output::count;
+use crate::processor;
 
 /// What to change, and what speaks for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -115,8 +116,14 @@ pub(super) fn advice(cells: &[Cell], first: Option<&First>) -> Vec<Advice> {
             ),
             _ => ("scaling.maxReplicas", "more pods share the clients"),
         };
-        let why = format!("{}; {what}", first.words());
-        add(setting, why);
+        let is_it =
+            |cell: &&Cell| (cell.dimension, cell.level) == (first.dimension, first.at.level);
+        let waited = cells.iter().find(is_it);
+        let waited = waited.and_then(|it| processor::waited(&it.generator));
+        let caution = waited.map_or("", |_| {
+            ", unless it was the generator, which waited for a processor there: a machine of its own tells"
+        });
+        add(setting, format!("{}; {what}{caution}", first.words()));
     }
     all
 }

@@ -173,7 +173,7 @@ impl Stress<'_> {
                 let (level, dimension) = (level.name, dimension.name());
                 matrix
                     .failure
-                    .get_or_insert(format!("{dimension} at {level}: {why}"));
+                    .get_or_insert_with(|| format!("{dimension} at {level}: {why}"));
                 cell
             }
         };

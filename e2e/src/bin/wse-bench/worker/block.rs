@@ -67,7 +67,7 @@ pub(super) fn blocks(
 ) -> Result<Vec<Block>, String> {
     let many = |frame: &[u8]| {
         let room = BLOCK_BYTES.min(ALL_BLOCKS_BYTES / connections.max(1));
-        flood.frames.unwrap_or((room / frame.len()).max(1))
+        flood.frames.unwrap_or_else(|| (room / frame.len()).max(1))
     };
     Ok(match flood.content {
         Content::Messages { bytes } => {

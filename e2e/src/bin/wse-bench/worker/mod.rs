@@ -16,7 +16,7 @@ mod raw;
 mod sender;
 mod storms;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::{replace, take};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -128,6 +128,7 @@ fn crowd(plan: &Plan) -> Result<Crowd, String> {
     Ok(Crowd {
         doors: plan.doors.iter().map(door).collect(),
         source: plan.source,
+        gone: Cell::default(),
         topics: plan.topics.clone(),
         slots: Semaphore::new(plan.concurrency),
         ping: Duration::from_secs(ping_seconds),

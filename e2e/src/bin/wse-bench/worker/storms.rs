@@ -26,6 +26,7 @@ pub(super) async fn run(plan: &Plan, crowd: &Rc<Crowd>, until: &Until, watch: &m
         }
         let without_work = Stopwatch::start();
         lose(crowd);
+        crowd.gone.set(crowd.gone.get() + plan.connections);
         let pause = PAUSE + PAUSE_EACH * u32::try_from(plan.connections).unwrap_or(u32::MAX);
         sleep(pause).await;
         watch.leave_out(&without_work);
