@@ -8,7 +8,7 @@ use mio::{Interest, Poll, Token};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-use super::frames::{Frames, masked};
+use super::frames::{Data, Frames, masked};
 use super::stream::{self, Stream, Tls, is_later};
 use crate::Error;
 
@@ -158,13 +158,25 @@ impl Client {
         buffer: &mut [u8],
         each: &mut impl FnMut(&[u8]),
     ) -> Result<bool, Error> {
+        self.read_data(buffer, &mut |data| each(data.payload))
+    }
+
+    /// [`Client::read_some`] for who has offered compression.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read_data(
+        &mut self,
+        buffer: &mut [u8],
+        each: &mut impl FnMut(Data<'_>),
+    ) -> Result<bool, Error> {
         let count = match self.stream.read(buffer) {
             Ok(0) => return Err(Error::Lost("the stream ended".into())),
             Ok(count) => count,
             Err(error) if is_later(&error) => return Ok(false),
             Err(error) => return Err(lost(error)),
         };
-        self.frames.take(&buffer[..count], each)?;
+        self.frames.take_data(&buffer[..count], each)?;
         // What comes later makes an edge, if the socket itself was read.
         Ok(count == buffer.len() || self.stream.tls.is_some())
     }

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Client, Door};
+use super::deflate::Inflater;
 use super::dialect::{Dialect, Heard};
+use super::frames::Data;
 use crate::Error;
 
 /// When nothing has moved for so long, nothing will.
@@ -83,6 +85,7 @@ pub fn gather(
     let mut newcomers = newcomers.into_iter();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 64 << 10];
+    let mut inflater = Inflater::default();
     let mut clients: Vec<Option<Client>> = Vec::with_capacity(count);
     let mut stages: Vec<Stage> = Vec::with_capacity(count);
     let mut failures = BTreeMap::new();
@@ -139,9 +142,14 @@ pub fn gather(
                 Heard::Error(said) => refusal = Some(said),
                 Heard::Answer(_) | Heard::Other => {}
             };
-            let mut each = |payload: &[u8]| dialect.split(payload, &mut hear);
+            let mut broken = None;
+            let mut each = |data: Data<'_>| match inflater.plain(data) {
+                Ok(payload) => dialect.split(payload, &mut hear),
+                Err(error) => broken = Some(error),
+            };
             let read = client.flush();
-            let read = read.and_then(|()| client.read_some(&mut buffer, &mut each));
+            let read = read.and_then(|()| client.read_data(&mut buffer, &mut each));
+            let read = broken.map_or(read, Err);
             if matches!(read, Ok(true)) {
                 again.push(number);
             }

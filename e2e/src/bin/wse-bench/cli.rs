@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compare;
 use crate::peers;
+use crate::stress;
 use crate::suite::Arguments;
 use crate::target::Target;
 
@@ -27,6 +29,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Hold two reports of the tests or of stress (--output json) against each other: what has regressed.
+    /// Exit codes: 0 nothing has, 1 they cannot be compared, 3 something has.
+    Compare(compare::Arguments),
     /// Open connections and close them: handshakes a second and their latency.
     Connect(Load),
     /// Open connections, with `--rate` as a ramp, keep them, ping through each: who is left, and how
@@ -60,6 +65,9 @@ pub(crate) enum Command {
     /// one run. They are installed by cargo, go, npm and pip into a cache; one that cannot be is left out,
     /// and the report says why.
     Peers(peers::Arguments),
+    /// Load levels of 10 to 99,000 connections by six dimensions, each judged: which degrades first, and
+    /// which settings the figures speak for. Exit codes as without a command.
+    Stress(stress::Arguments),
     /// One process of the load; told by its parent what to do.
     #[command(hide = true)]
     Worker,
@@ -67,11 +75,11 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Output {
-    /// One page in one file, with plots. Of the tests only.
+    /// One page in one file, with plots. Of the tests and of stress only.
     Html,
     /// For programs.
     Json,
-    /// Tables, for a README or an issue. Of the tests only.
+    /// Tables, for a README or an issue. Of the tests and of stress only.
     Markdown,
     /// For people.
     Text,

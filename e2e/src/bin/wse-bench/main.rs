@@ -9,13 +9,15 @@
 //! they saw; `worker` is what one of them does; `connection` is what one ordinary connection goes through
 //! (tokio-tungstenite: no code of ours judges ours), while rates come from [`wse_e2e::raw`], where a message
 //! costs next to nothing. `round` conducts a crew from its first connection to its last. `latency`, `moves`,
-//! `numbers`, `processor` and `report` are the figures, `server` is what the server itself says it did;
+//! `numbers`, `processor` and `report` are the figures, `threshold` is what they may not be, `server` what the server itself says it did;
 //! `output` lays out what is printed, `progress` is for who waits, `interrupt` for who does not.
-//! `stress`, `peers` and `fleet` are to be folders beside `suite`, and to use a crew as it does.
+//! `stress` loads a server level by level, with the same crews; `compare` reads two reports of either.
+//! `peers` and `fleet` are to be folders beside them, and to use a crew as they do.
 //!
 //! Why it is so: `docs/decisions/0007-wse-bench.md`.
 
 mod cli;
+mod compare;
 mod connection;
 mod crew;
 mod interrupt;
@@ -30,8 +32,10 @@ mod publish;
 mod report;
 mod round;
 mod server;
+mod stress;
 mod suite;
 mod target;
+mod threshold;
 mod worker;
 
 use std::process::ExitCode;
@@ -99,6 +103,13 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
     let Some(command) = &cli.command else {
         return suite::run(&cli.target, &cli.tests, cli.output).await;
     };
+    match command {
+        Command::Compare(arguments) => return compare::run(arguments, cli.output),
+        Command::Stress(arguments) => {
+            return stress::run(&cli.target, arguments, cli.output).await;
+        }
+        _ => {}
+    }
     if matches!(cli.output, Output::Html | Output::Markdown) {
         return Err("a command's figures are printed as text or json".into());
     }
@@ -142,7 +153,9 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
             report.published = Some(sent);
             report
         }
-        Command::Worker | Command::Peers(_) => return Err("it has a runtime of its own".into()),
+        Command::Compare(_) | Command::Peers(_) | Command::Stress(_) | Command::Worker => {
+            return Err("it is no single step".into());
+        }
     };
     print(&report, cli.output)?;
     Ok(ExitCode::SUCCESS)

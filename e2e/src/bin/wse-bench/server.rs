@@ -8,6 +8,8 @@ use tokio::time::timeout;
 use wse_e2e::metrics::{self, Metrics};
 use wse_e2e::process::cpu_micros;
 
+use crate::output::count;
+
 /// A server that shows none takes the connection and does not answer, or refuses it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A server may count a thing a little after its client has seen it.
@@ -15,9 +17,10 @@ const LATE: Duration = Duration::from_millis(300);
 
 /// Counters that tell what became of connections and messages, and the label that they are split by.
 /// First ours, then those of WSE's own server.
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 16] = [
     ("wse_inbound_messages_total", "outcome"),
     ("wse_deliveries_total", ""),
+    ("wse_subscriptions_refused_total", "reason"),
     ("wse_publications_missed_total", ""),
     ("wse_slow_consumer_drops_total", ""),
     ("wse_rate_limit_warnings_total", ""),
@@ -123,6 +126,19 @@ impl Server {
         });
         Some(grown.collect())
     }
+}
+
+/// What it did, in words. None: nothing.
+pub(crate) fn words(did: &[Did]) -> Option<String> {
+    let each = did.iter().map(|did| {
+        let label = match did.label.as_str() {
+            "" => String::new(),
+            label => format!(" {label}"),
+        };
+        format!("{}{label} {}", did.metric, count(did.count))
+    });
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| format!("the server's own count: {}", each.join(", ")))
 }
 
 async fn scrape(url: &str) -> Result<Metrics, String> {

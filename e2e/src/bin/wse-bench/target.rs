@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::Args;
+use wse_e2e::api::Api;
 use wse_e2e::client::{Auth, Dial};
 use wse_e2e::raw::Dialect;
 use wse_e2e::tls::trust;
@@ -100,6 +101,26 @@ impl Target {
             },
         })
     }
+}
+
+/// The address of the backends' API at `http://HOST:PORT`, which takes the key. None: there is none.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(crate) async fn backend(
+    api: Option<&str>,
+    key: Option<&str>,
+) -> Result<Option<SocketAddr>, String> {
+    let (Some(api), Some(key)) = (api, key) else {
+        return Ok(None);
+    };
+    let topics = Api::new(api, key).ask("/topics").await;
+    topics.map_err(|error| format!("{error}; are --api and --api-key right?"))?;
+    let host = api.strip_prefix("http://").unwrap_or(api);
+    let address = address(host.trim_end_matches('/'));
+    address
+        .map(Some)
+        .map_err(|why| format!("--api {api}: {why}"))
 }
 
 /// The first address of `HOST:PORT`.

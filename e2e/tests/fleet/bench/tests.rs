@@ -9,23 +9,15 @@ use tokio::process::Command;
 use tokio::time::sleep;
 use wse_e2e::Error;
 use wse_e2e::fleet::config::Tls;
-use wse_e2e::fleet::{Config, Gateway, Setup};
+use wse_e2e::fleet::{Gateway, Setup};
 use wse_e2e::ports;
 use wse_e2e::redis::{Keeps, Redis};
 
 use super::meddler::Meddler;
-use super::{Ended, command, ended};
+use super::{Ended, command, ended, unlimited};
 use crate::{Outcome, alone, growth, has_grown};
 
 const NO_BACKEND: [(&str, &str); 1] = [("outcome", "no_backend")];
-
-/// A gateway in which a client may send what it can.
-fn unlimited(setup: &Setup, node: &str) -> Config {
-    let mut config = setup.config(node);
-    config.limits.messages_per_second = 0;
-    config.limits.bytes_per_second = 0;
-    config
-}
 
 /// `--test NAME` against a gateway.
 fn test(setup: &Setup, gateway: &Gateway, names: &str, tiers: &str, seconds: &str) -> Command {

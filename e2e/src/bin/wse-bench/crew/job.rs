@@ -61,10 +61,10 @@ impl Job {
             return Err("clients of a benchmark carry their token in the cookie".into());
         };
         let mut work = self.work.clone();
-        if let Work::Fan(fan) = &mut work
-            && number > 0
-        {
-            fan.publisher = None;
+        if let Work::Fan(fan) = &mut work {
+            fan.publisher = fan.publisher.take().filter(|_| number == 0);
+            let subscribers = fan.subscribers.map(|all| share(all, number, workers));
+            fan.subscribers = subscribers;
         }
         Ok(Plan {
             doors: self.doors.iter().map(|door| door.url.clone()).collect(),
@@ -97,17 +97,24 @@ fn shares(connections: usize, workers: usize, file_limit: u64) -> Vec<usize> {
     let needed = connections.div_ceil(most.max(1)).max(1);
     let workers = workers.max(needed);
     (0..workers)
-        .map(|number| connections / workers + usize::from(number < connections % workers))
+        .map(|number| share(connections, number, workers))
         .collect()
 }
 
+/// Of one worker.
+fn share(all: usize, number: usize, workers: usize) -> usize {
+    all / workers + usize::from(number < all % workers)
+}
+
 /// Towards a gateway on this machine every worker has addresses of its own (127/8 is all ours), of which
-/// this is the first.
+/// this is the first. It is another one each time: among the ports of those that have just closed the
+/// kernel looks long for a free one.
 fn source(url: &str, worker: usize) -> Option<Ipv4Addr> {
     let url: Uri = url.parse().ok()?;
     let host: Ipv4Addr = url.host()?.parse().ok()?;
     let worker = u8::try_from(worker + 1).ok()?;
-    host.is_loopback().then(|| Ipv4Addr::new(127, 0, worker, 1))
+    host.is_loopback()
+        .then(|| Ipv4Addr::new(127, fastrand::u8(1..=254), worker, 1))
 }
 
 /// As far as the kernel lets this process, and those that it starts.

@@ -6,6 +6,7 @@ use std::error::Error;
 use plotters::prelude::*;
 
 use super::count;
+use super::page::escape;
 
 const SIZE: (u32, u32) = (460, 260);
 /// What plotters writes, and what the page is to have for it.
@@ -37,7 +38,8 @@ pub(crate) struct Axes<'a> {
     pub(crate) label: &'a dyn Fn(f64) -> String,
 }
 
-/// The lines that have more than one point, which a single number is not. None: there are none.
+/// The lines that have more than one point, which a single number is not, as the inside of a figure. None:
+/// there are none.
 ///
 /// # Errors
 /// When plotters refuses, which it does for no report.
@@ -48,7 +50,19 @@ pub(crate) fn plot(axes: &Axes<'_>, lines: Vec<Line>) -> Result<Option<String>, 
     }
     let mut svg = String::new();
     draw(&mut svg, axes, &lines).map_err(|error| error.to_string())?;
-    Ok(Some(themed(&svg)))
+    Ok(Some(themed(&svg) + &legend(&lines)))
+}
+
+/// Which line is which, below the plot, where it hides nothing. The only one needs none.
+fn legend(lines: &[Line]) -> String {
+    if lines.len() < 2 {
+        return String::new();
+    }
+    let names = lines.iter().enumerate().map(|(number, line)| {
+        let (colour, name) = (number % LINES.len() + 1, escape(&line.name));
+        format!("<span style=\"color: var(--line{colour})\">{name}</span> ")
+    });
+    format!("<figcaption>{}</figcaption>", names.collect::<String>())
 }
 
 fn draw<'a>(
@@ -87,20 +101,7 @@ fn draw<'a>(
         .draw()?;
     for (line, colour) in lines.iter().zip(LINES.iter().cycle()) {
         let points = line.points.iter().copied();
-        let drawn = chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
-        if !line.name.is_empty() && lines.len() > 1 {
-            let sample = *colour;
-            drawn.label(&line.name).legend(move |(x, y)| {
-                PathElement::new([(x, y), (x + 12, y)], sample.stroke_width(2))
-            });
-        }
-    }
-    if lines.len() > 1 {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font(style(11))
-            .draw()?;
+        chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
     }
     root.present()?;
     drop(chart);

@@ -7,7 +7,7 @@ use super::Arguments;
 use super::catalogue::{Peer, TOPIC};
 use super::running::Running;
 use crate::crew::Job;
-use crate::worker::plan::{Fan, Publisher, Work};
+use crate::worker::plan::{Fan, Flood, Publisher, Until, Work};
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -67,18 +67,17 @@ impl Piece {
                     address: server.backend,
                     key: server.api_key.clone(),
                     per_second,
-                    seconds,
+                    until: Until::seconds(seconds),
                     bytes,
                 }),
+                subscribers: None,
+                deflates: false,
             })
         };
         let work = match self {
             // They are in, and nothing is sent.
-            Self::Idle => Work::Flood {
-                bytes,
-                seconds: 0.0,
-            },
-            Self::Messages => Work::Flood { bytes, seconds },
+            Self::Idle => Work::Flood(Flood::of_messages(bytes, 0.0)),
+            Self::Messages => Work::Flood(Flood::of_messages(bytes, seconds)),
             Self::FanOut => fan(None),
             Self::Latency => fan(Some(arguments.messages_per_second)),
         };

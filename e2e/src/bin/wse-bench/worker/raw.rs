@@ -7,10 +7,10 @@ use hyper::Uri;
 use mio::Poll;
 use rustls::ClientConfig;
 use serde_json::Value;
-use wse_e2e::raw::{self, Client, Door, Newcomer, Tls};
+use wse_e2e::raw::{self, Client, Door, Newcomer, OFFER, Tls};
 
 use super::parent::{Parent, say};
-use super::plan::{Order, Plan, Said};
+use super::plan::{Order, Plan, Said, Work};
 use crate::connection;
 use crate::processor::Stopwatch;
 use crate::report::Seen;
@@ -83,7 +83,7 @@ impl Crowd {
     }
 }
 
-/// Counts an error that the server sent.
+/// Counts an error that the server sent, by its code.
 pub(super) fn note(said: &Value, told: &mut BTreeMap<String, u64>) {
     let code = match &said["p"]["code"] {
         Value::String(code) => code.clone(),
@@ -97,7 +97,15 @@ fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
     let config = plan.tls()?;
     let doors = plan.doors.iter().map(|url| door(url, config.as_ref()));
     let doors = doors.collect::<Result<Vec<_>, _>>()?;
-    let who = format!("Cookie: access_token={}", plan.token);
+    let mut who = format!("Cookie: access_token={}", plan.token);
+    if plan.work.deflates() {
+        who = format!("{who}\r\nSec-WebSocket-Extensions: {OFFER}");
+    }
+    let subscribers = match &plan.work {
+        Work::Fan(fan) => fan.subscribers,
+        _ => None,
+    };
+    let subscribes = |number| subscribers.is_none_or(|subscribers| number < subscribers);
     let newcomer = |number| {
         let (door, host, path) = &doors[number % doors.len()];
         Newcomer {
@@ -108,7 +116,10 @@ fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
             request: raw::request(host, path, &who),
             dialect: plan.dialect,
             greetings: vec![plan.dialect.greeting("wse-bench")],
-            topics: plan.topics.clone(),
+            topics: match subscribes(number) {
+                true => plan.topics.clone(),
+                false => Vec::new(),
+            },
         }
     };
     Ok((0..plan.connections).map(newcomer).collect())
