@@ -18,7 +18,7 @@ pub(super) struct Advice {
 }
 
 /// What is looked for in the reasons why connections failed, and the setting that is about it.
-const FAILURES: [(&[&str], &str, &str); 7] = [
+const FAILURES: [(&[&str], &str, &str); 8] = [
     (
         &["HTTP 503"],
         "scaling.maxReplicas, capacity.expectedConnections, limits.connections",
@@ -47,6 +47,11 @@ const FAILURES: [(&[&str], &str, &str); 7] = [
         ],
         "--workers",
         "found no local port or no file left: the generator's, not the server's",
+    ),
+    (
+        &["closed with 4300"],
+        "drain.rebalance",
+        "were asked to move meanwhile, because a fleet rebalances or a pod drains",
     ),
     (
         &["closed with 4429"],
@@ -174,6 +179,10 @@ mod tests {
             (
                 "cannot connect to 127.0.0.1:1: Cannot assign requested address",
                 "--workers",
+            ),
+            (
+                "the server closed with 4300 \"rebalancing\"",
+                "drain.rebalance",
             ),
             (
                 "the server closed with 4429 \"\"",

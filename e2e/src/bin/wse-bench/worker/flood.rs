@@ -141,9 +141,9 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
         }
         if told.elapsed() > TELL {
             told = Instant::now();
-            for (client, sender) in crowd.clients.iter_mut().zip(&mut senders) {
+            for (number, client) in crowd.clients.iter_mut().enumerate() {
                 if let Some(client) = client
-                    && let Err(error) = sender.ask_again(client, dialect)
+                    && let Err(error) = senders[number].ask_again(client, dialect, block(number))
                 {
                     // The next read tells it too, with its number.
                     *crowd.seen.failures.entry(error.to_string()).or_default() += 1;

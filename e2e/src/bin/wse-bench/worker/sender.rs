@@ -8,7 +8,9 @@ use wse_e2e::raw::{Client, Dialect};
 use super::block::Block;
 
 /// A server that drops a ping, because it drops what is too much, is asked again after this long.
+/// Acknowledgements may come long after the PONG: until they count as dropped, it is longer.
 const STALLED: Duration = Duration::from_secs(1);
+const STALLED_QUESTIONS: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 pub(super) struct Sender {
@@ -80,9 +82,18 @@ impl Sender {
     }
 
     /// Asks how far the server is, if it should have said so.
-    pub(super) fn ask_again(&mut self, client: &mut Client, dialect: Dialect) -> Result<(), Error> {
+    pub(super) fn ask_again(
+        &mut self,
+        client: &mut Client,
+        dialect: Dialect,
+        block: &Block,
+    ) -> Result<(), Error> {
         let waits = self.at == 0 && self.sent > self.read;
-        if !waits || self.last.elapsed() < STALLED {
+        let stalled = match block.acks {
+            0 => STALLED,
+            _ => STALLED_QUESTIONS,
+        };
+        if !waits || self.last.elapsed() < stalled {
             return Ok(());
         }
         self.last = Instant::now();

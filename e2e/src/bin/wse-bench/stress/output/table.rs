@@ -211,7 +211,12 @@ fn rate(cell: &Cell) -> Field {
 
 fn p99(cell: Option<&Cell>) -> Field {
     let micros = cell.and_then(|it| it.latency.as_ref()?.by_name("p99"));
-    Field::plain(micros.map_or_else(|| "-".to_owned(), |it| format!("{:.2}", it / 1_000.0)))
+    let millis = micros.map(|it| it / 1_000.0);
+    Field::plain(match millis {
+        Some(millis @ 100.0..) => count(millis.round() as u64),
+        Some(millis) => format!("{millis:.2}"),
+        None => "-".to_owned(),
+    })
 }
 
 fn saved(percent: Option<f64>) -> Field {
