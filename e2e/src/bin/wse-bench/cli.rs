@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::fleet;
 use crate::suite::Arguments;
 use crate::target::Target;
 
@@ -55,6 +56,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         messages: Messages,
     },
+    /// Has connections come and go, by stages, at a fleet that follows its load: connections of each pod,
+    /// the load tier, pods that should be and are there, and reconnects, second by second.
+    Fleet(fleet::Arguments),
     /// One process of the load; told by its parent what to do.
     #[command(hide = true)]
     Worker,
@@ -62,11 +66,11 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Output {
-    /// One page in one file, with plots. Of the tests only.
+    /// One page in one file, with plots. Not of the single steps.
     Html,
     /// For programs.
     Json,
-    /// Tables, for a README or an issue. Of the tests only.
+    /// Tables, for a README or an issue. Not of the single steps.
     Markdown,
     /// For people.
     Text,

@@ -11,13 +11,15 @@
 //! costs next to nothing. `round` conducts a crew from its first connection to its last. `latency`, `moves`,
 //! `numbers`, `processor` and `report` are the figures, `server` is what the server itself says it did;
 //! `output` lays out what is printed, `progress` is for who waits, `interrupt` for who does not.
-//! `stress`, `peers` and `fleet` are to be folders beside `suite`, and to use a crew as it does.
+//! `fleet` looks at what the fleet is while its load changes, as a `ramp` has it. `stress` and `peers` are
+//! to be folders beside `suite`, and to use a crew as it does.
 //!
 //! Why it is so: `docs/decisions/0007-wse-bench.md`.
 
 mod cli;
 mod connection;
 mod crew;
+mod fleet;
 mod interrupt;
 mod latency;
 mod moves;
@@ -26,6 +28,7 @@ mod output;
 mod processor;
 mod progress;
 mod publish;
+mod ramp;
 mod report;
 mod round;
 mod server;
@@ -85,6 +88,9 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
     let Some(command) = &cli.command else {
         return suite::run(&cli.target, &cli.tests, cli.output).await;
     };
+    if let Command::Fleet(arguments) = command {
+        return fleet::run(&cli.target, arguments, cli.output).await;
+    }
     if matches!(cli.output, Output::Html | Output::Markdown) {
         return Err("a command's figures are printed as text or json".into());
     }
@@ -128,7 +134,7 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
             report.published = Some(sent);
             report
         }
-        Command::Worker => return Err("a worker has no runtime".into()),
+        Command::Fleet(_) | Command::Worker => return Err("it was run before".into()),
     };
     print(&report, cli.output)?;
     Ok(ExitCode::SUCCESS)

@@ -16,6 +16,8 @@ pub(crate) struct Seen {
     pub(crate) opened: u64,
     /// Connections still there at the end.
     pub(crate) held: u64,
+    /// Connections that left when they were meant to.
+    pub(crate) left: u64,
     /// Messages that arrived on subscribed topics.
     pub(crate) delivered: u64,
     /// Why connections were not opened or ended early.
@@ -83,6 +85,7 @@ impl Seen {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.opened += other.opened;
         self.held += other.held;
+        self.left += other.left;
         self.delivered += other.delivered;
         moves::merge(&mut self.failures, &other.failures);
         self.handshake.merge(&other.handshake);

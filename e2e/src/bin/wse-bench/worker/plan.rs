@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::latency::Latency;
+use crate::ramp::Ramp;
 use crate::report::Seen;
 
 /// What a worker is to do.
@@ -49,6 +50,12 @@ pub(crate) enum Work {
         ping_seconds: u64,
         /// Whether one that ends comes back.
         reconnect: bool,
+    },
+    /// To come, leave and come back as a ramp has them, from [`Order::Begin`] until [`Order::Finish`].
+    Ramp {
+        ramp: Ramp,
+        /// As in [`Work::Hold`].
+        ping_seconds: u64,
     },
     /// To ask again and again, from [`Order::Begin`] on.
     Turns(Turns),

@@ -1,0 +1,332 @@
+//! What came of it, as programs read it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::events::{Event, What, events};
+use super::source::State;
+use super::watch::Look;
+use crate::latency::Summary;
+use crate::moves::Moves;
+use crate::processor::Share;
+use crate::ramp::Ramp;
+use crate::report::{self, Sent};
+
+/// Fields may be added to it, none is changed.
+pub(super) const SCHEMA: &str = "wse-fleet/1";
+
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) schema: &'static str,
+    pub(super) version: &'static str,
+    /// As the user named it, and where connections went.
+    pub(super) fleet: String,
+    pub(super) server: String,
+    /// Of this machine.
+    pub(super) cores: usize,
+    pub(super) interrupted: bool,
+    pub(super) stages: String,
+    pub(super) connections: Connections,
+    /// Pods that were ready. None: it was never seen.
+    pub(super) ready: Option<Ready>,
+    /// The tiers, and from which second on.
+    pub(super) tiers: Vec<(u64, String)>,
+    pub(super) moves: Option<Moved>,
+    /// None: nothing was published.
+    pub(super) published: Option<Published>,
+    pub(super) delivered: Option<Delivered>,
+    pub(super) series: Vec<Row>,
+    pub(super) events: Vec<Event>,
+    pub(super) gaps: Vec<Gap>,
+    /// What each worker took of a processor.
+    pub(super) generator: Vec<Share>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Connections {
+    /// The most that were wanted at once, and that were open.
+    pub(super) wanted: u64,
+    pub(super) peak: u64,
+    /// At the end.
+    pub(super) held: u64,
+    /// Times that one came for the first time, or after it had left as it was meant to.
+    pub(super) opened: u64,
+    /// Times that one left as it was meant to.
+    pub(super) left: u64,
+    /// Why connections were not opened or ended early, and how many.
+    pub(super) failures: BTreeMap<String, u64>,
+    pub(super) handshake: Option<Summary>,
+    pub(super) ping: Option<Summary>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Ready {
+    pub(super) start: u32,
+    pub(super) peak: u32,
+    pub(super) end: u32,
+}
+
+/// What connections went through.
+#[derive(Debug, Serialize)]
+pub(super) struct Moved {
+    /// Connections by how often they were asked to move and came back.
+    pub(super) connections: BTreeMap<u32, u64>,
+    /// How connections were closed, by code.
+    pub(super) closes: BTreeMap<u16, u64>,
+    /// Connections that came back, after whatever end.
+    pub(super) reconnects: u64,
+    /// Attempts to connect that came to nothing.
+    pub(super) failed_attempts: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Published {
+    pub(super) accepted: u64,
+    pub(super) failures: BTreeMap<String, u64>,
+    pub(super) call: Option<Summary>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Delivered {
+    pub(super) messages: u64,
+    /// Numbered messages that a connection did not receive, although it did receive some before and after.
+    pub(super) missing: u64,
+    /// Of those, the ones between two that it received without moving.
+    pub(super) lost: u64,
+    /// Those that a connection received again.
+    pub(super) repeated: u64,
+    pub(super) latency: Option<Summary>,
+}
+
+/// A second. Counts are of what happened since the one before.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) second: u64,
+    /// Connections that there should be, and that are open.
+    pub(super) wanted: u64,
+    pub(super) open: u64,
+    /// Connections that were asked to move, by 4300.
+    pub(super) asked: u64,
+    pub(super) reconnects: u64,
+    pub(super) failed_attempts: u64,
+    pub(super) delivered: u64,
+    /// What the fleet was. None: it was not seen.
+    #[serde(flatten)]
+    pub(super) fleet: Option<Fleet>,
+}
+
+/// A fleet at one second.
+#[derive(Debug, Serialize)]
+pub(super) struct Fleet {
+    pub(super) tier: Option<String>,
+    pub(super) desired: Option<u32>,
+    pub(super) ready: u32,
+    pub(super) draining: u32,
+    pub(super) pods: BTreeMap<String, PodThen>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PodThen {
+    pub(super) state: State,
+    /// None: it did not say.
+    pub(super) sessions: Option<u64>,
+}
+
+/// Something that could not be seen.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Gap {
+    /// The pod. None: the whole fleet.
+    pub(super) pod: Option<String>,
+    /// In so many looks, and why in the last of them.
+    pub(super) looks: u64,
+    pub(super) why: String,
+}
+
+/// What a run is of.
+#[derive(Debug)]
+pub(super) struct About<'a> {
+    pub(super) fleet: String,
+    pub(super) server: String,
+    pub(super) cores: usize,
+    pub(super) interrupted: bool,
+    pub(super) ramp: &'a Ramp,
+}
+
+impl Report {
+    pub(super) fn new(
+        about: About<'_>,
+        report: report::Report,
+        sent: Option<Sent>,
+        looks: &[Look],
+    ) -> Self {
+        let mut seen = report.seen;
+        let moves = seen.moves.take();
+        let series = series(about.ramp, moves.as_ref(), looks);
+        let summary = moves.as_ref().map(Moves::summary);
+        let delivered = summary
+            .as_ref()
+            .filter(|_| seen.delivered > 0 || sent.is_some());
+        let events = events(looks);
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            fleet: about.fleet,
+            server: about.server,
+            cores: about.cores,
+            interrupted: about.interrupted,
+            stages: about.ramp.to_string(),
+            connections: Connections {
+                wanted: series.iter().map(|row| row.wanted).max().unwrap_or(0),
+                peak: series.iter().map(|row| row.open).max().unwrap_or(0),
+                held: seen.held,
+                opened: seen.opened,
+                left: seen.left,
+                failures: seen.failures,
+                handshake: seen.handshake.summary(),
+                ping: seen.ping.summary(),
+            },
+            ready: Ready::of(&series),
+            tiers: tiers(looks, &events),
+            delivered: delivered.map(|summary| Delivered {
+                messages: seen.delivered,
+                missing: summary.missing,
+                lost: summary.lost,
+                repeated: summary.repeated,
+                latency: seen.delivery.summary(),
+            }),
+            moves: moves.as_ref().map(Moved::new),
+            published: sent.map(|sent| Published {
+                accepted: sent.accepted,
+                failures: sent.failures,
+                call: sent.call.summary(),
+            }),
+            series,
+            events,
+            gaps: gaps(looks),
+            generator: seen.processors,
+        }
+    }
+
+    /// Whether a worker was too busy for its latencies to be the server's.
+    pub(super) fn is_limited(&self) -> bool {
+        self.generator.iter().any(|share| share.is_full())
+    }
+}
+
+impl Moved {
+    fn new(moves: &Moves) -> Self {
+        let (summary, total) = (moves.summary(), moves.total());
+        Self {
+            connections: summary.connections.clone(),
+            closes: summary.closes.clone(),
+            reconnects: total.returned,
+            failed_attempts: total.failed_attempts,
+        }
+    }
+}
+
+impl Ready {
+    fn of(series: &[Row]) -> Option<Self> {
+        let ready = series
+            .iter()
+            .filter_map(|row| Some(row.fleet.as_ref()?.ready));
+        Some(Self {
+            start: ready.clone().next()?,
+            peak: ready.clone().max()?,
+            end: ready.last()?,
+        })
+    }
+}
+
+/// Every second from the start until nothing happened any more.
+fn series(ramp: &Ramp, moves: Option<&Moves>, looks: &[Look]) -> Vec<Row> {
+    let moments = moves.map(Moves::seconds).unwrap_or_default();
+    let last = looks.last().map_or(0, |look| look.second);
+    let last = last.max(moments.len() as u64);
+    let mut open = 0_u64;
+    let row = |second: u64| {
+        let before = usize::try_from(second)
+            .ok()
+            .and_then(|it| it.checked_sub(1));
+        let moment = before
+            .and_then(|it| moments.get(it))
+            .copied()
+            .unwrap_or_default();
+        open = (open + moment.came).saturating_sub(moment.went);
+        let look = looks.iter().find(|look| look.second == second);
+        Row {
+            second,
+            wanted: ramp.wanted(Duration::from_secs(second)),
+            open,
+            asked: moment.asked,
+            reconnects: moment.returned,
+            failed_attempts: moment.failed_attempts,
+            delivered: moment.delivered,
+            fleet: look.and_then(Fleet::of),
+        }
+    };
+    (0..=last).map(row).collect()
+}
+
+impl Fleet {
+    fn of(look: &Look) -> Option<Self> {
+        let seen = look.seen.as_ref().ok()?;
+        let pod = |pod: &super::source::Pod| {
+            let sessions = pod.sessions.as_ref().ok().copied();
+            let then = PodThen {
+                state: pod.state,
+                sessions,
+            };
+            (pod.name.clone(), then)
+        };
+        Some(Self {
+            tier: seen.tier.clone(),
+            desired: seen.desired,
+            ready: seen.count(State::Ready),
+            draining: seen.count(State::Draining),
+            pods: seen.pods.iter().map(pod).collect(),
+        })
+    }
+}
+
+fn tiers(looks: &[Look], events: &[Event]) -> Vec<(u64, String)> {
+    let at = |second: u64| {
+        let look = looks.iter().find(|look| look.second == second)?;
+        look.seen
+            .as_ref()
+            .ok()?
+            .tier
+            .clone()
+            .map(|tier| (second, tier))
+    };
+    let first = looks.iter().find_map(|look| at(look.second));
+    let changes = events.iter().filter(|event| event.what == What::Tier);
+    first
+        .into_iter()
+        .chain(changes.filter_map(|event| at(event.second)))
+        .collect()
+}
+
+fn gaps(looks: &[Look]) -> Vec<Gap> {
+    let mut gaps: BTreeMap<Option<String>, (u64, String)> = BTreeMap::new();
+    let mut note = |pod: Option<&str>, why: &str| {
+        let gap = gaps.entry(pod.map(str::to_owned)).or_default();
+        *gap = (gap.0 + 1, why.to_owned());
+    };
+    for look in looks {
+        match &look.seen {
+            Err(why) => note(None, why),
+            Ok(seen) => {
+                for pod in &seen.pods {
+                    if let Err(Some(why)) = &pod.sessions {
+                        note(Some(&pod.name), why);
+                    }
+                }
+            }
+        }
+    }
+    let gap = |(pod, (looks, why))| Gap { pod, looks, why };
+    gaps.into_iter().map(gap).collect()
+}
