@@ -1,7 +1,8 @@
 //! The load generator says what is true. `commands` are its single steps, `tests` what it runs without a
-//! command, `meddler` stands between it and a gateway and loses things.
+//! command, `fleet` what it sees of a fleet, `meddler` stands between it and a gateway and loses things.
 
 mod commands;
+mod fleet;
 mod meddler;
 mod tests;
 

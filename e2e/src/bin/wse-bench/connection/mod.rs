@@ -163,7 +163,9 @@ impl Connection {
             let again = tokio::select! {
                 again = again => again,
                 () = &mut leave => {
-                    crowd.seen.borrow_mut().left += 1;
+                    let mut seen = crowd.seen.borrow_mut();
+                    seen.left += 1;
+                    seen.left_away += 1;
                     None
                 }
             };

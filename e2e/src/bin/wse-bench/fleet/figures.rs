@@ -53,8 +53,10 @@ pub(super) struct Connections {
     pub(super) held: u64,
     /// Times that one came for the first time, or after it had left as it was meant to.
     pub(super) opened: u64,
-    /// Times that one left as it was meant to.
+    /// Times that one left as it was meant to; of these, while it had lost its connection and was not
+    /// back yet.
     pub(super) left: u64,
+    pub(super) left_away: u64,
     /// Why connections were not opened or ended early, and how many.
     pub(super) failures: BTreeMap<String, u64>,
     pub(super) handshake: Option<Summary>,
@@ -115,6 +117,9 @@ pub(super) struct Row {
     /// What the fleet was. None: it was not seen.
     #[serde(flatten)]
     pub(super) fleet: Option<Fleet>,
+    /// A look came to nothing, which is a gap; that none was due in this second is none.
+    #[serde(skip)]
+    pub(super) is_gap: bool,
 }
 
 /// A fleet at one second.
@@ -183,6 +188,7 @@ impl Report {
                 held: seen.held,
                 opened: seen.opened,
                 left: seen.left,
+                left_away: seen.left_away,
                 failures: seen.failures,
                 handshake: seen.handshake.summary(),
                 ping: seen.ping.summary(),
@@ -265,6 +271,7 @@ fn series(ramp: &Ramp, moves: Option<&Moves>, looks: &[Look]) -> Vec<Row> {
             failed_attempts: moment.failed_attempts,
             delivered: moment.delivered,
             fleet: look.and_then(Fleet::of),
+            is_gap: look.is_some_and(|look| look.seen.is_err()),
         }
     };
     (0..=last).map(row).collect()
@@ -329,4 +336,106 @@ fn gaps(looks: &[Look]) -> Vec<Gap> {
     }
     let gap = |(pod, (looks, why))| Gap { pod, looks, why };
     gaps.into_iter().map(gap).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::source::{Pod, Seen};
+    use super::*;
+    use crate::moves::Track;
+    use crate::report::Seen as Work;
+
+    fn look(second: u64, tier: &str, pods: &[(&str, State, Result<u64, &str>)]) -> Look {
+        let pods = pods.iter().map(|(name, state, sessions)| Pod {
+            name: (*name).into(),
+            state: *state,
+            sessions: sessions.map_err(|why| Some(why.into())),
+        });
+        let seen = Seen {
+            tier: Some(tier.into()),
+            desired: Some(2),
+            pods: pods.collect(),
+        };
+        Look {
+            second,
+            seen: Ok(seen),
+        }
+    }
+
+    /// Ten come in three seconds. In the fourth one is asked to move, and is back in the fifth; pod b
+    /// then does not say what it has.
+    pub(in crate::fleet) fn report() -> Report {
+        use State::{Draining, Ready};
+        let ramp = vec!["3s:10".parse().unwrap(), "3s:10".parse().unwrap()];
+        let ramp = Ramp::new(ramp).unwrap();
+        let mut moves = Moves::default();
+        for second in [0, 1, 2] {
+            moves.moment(second * 1_000_000 + 5).came = [3, 4, 3][second as usize];
+        }
+        moves.close(4300, 3_950_000);
+        moves.moment(3_950_000).went = 1;
+        let back = moves.moment(4_050_000);
+        (back.came, back.returned, back.delivered) = (1, 1, 20);
+        let mut track = Track::default();
+        track.moves = 1;
+        track.goes_to(Some("b".into()));
+        moves.add(&track);
+        let looks = [
+            look(0, "Minimal", &[("a", Ready, Ok(0))]),
+            look(2, "Minimal", &[("a", Ready, Ok(7)), ("b", Ready, Ok(0))]),
+            Look {
+                second: 3,
+                seen: Err("too <busy>".into()),
+            },
+            look(4, "Light", &[("a", Draining, Ok(9)), ("b", Ready, Ok(0))]),
+            look(5, "Light", &[("b", Ready, Err("no answer"))]),
+        ];
+        let seen = Work {
+            opened: 10,
+            held: 10,
+            delivered: 20,
+            moves: Some(moves),
+            ..Work::default()
+        };
+        let report = report::Report {
+            connections: 10,
+            open_seconds: 0.0,
+            seconds: 6.0,
+            seen,
+            published: None,
+        };
+        let about = About {
+            fleet: "WseCluster a/<chat>".into(),
+            server: "127.0.0.1:1".into(),
+            cores: 2,
+            interrupted: true,
+            ramp: &ramp,
+        };
+        Report::new(about, report, None, &looks)
+    }
+
+    #[test]
+    fn a_second_has_what_happened_in_it_and_what_was_seen_at_its_end() {
+        let report = report();
+        let of = |of: fn(&Row) -> u64| report.series.iter().map(of).collect::<Vec<_>>();
+        assert_eq!(of(|row| row.wanted), [0, 4, 7, 10, 10, 10]);
+        assert_eq!(of(|row| row.open), [0, 3, 7, 10, 9, 10]);
+        assert_eq!(of(|row| row.asked), [0, 0, 0, 0, 1, 0]);
+        assert_eq!(of(|row| row.reconnects), [0, 0, 0, 0, 0, 1]);
+        let seen = report.series.iter().map(|row| row.fleet.is_some());
+        assert!(seen.eq([true, false, true, false, true, true]));
+        assert_eq!(report.tiers, [(0, "Minimal".into()), (4, "Light".into())]);
+        let json = serde_json::to_value(&report).unwrap();
+        assert!(json["series"][3].get("pods").is_none());
+        assert_eq!(
+            json["series"][5]["pods"]["b"]["sessions"],
+            serde_json::Value::Null
+        );
+        let gaps = [(None, "too <busy>"), (Some("b"), "no answer")].map(|(pod, why)| Gap {
+            pod: pod.map(str::to_owned),
+            looks: 1,
+            why: why.into(),
+        });
+        assert_eq!(report.gaps, gaps);
+    }
 }

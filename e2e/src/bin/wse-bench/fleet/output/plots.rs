@@ -24,9 +24,22 @@ pub(super) fn plots(report: &Report) -> Result<Vec<String>, String> {
             .map(|row| (row.second as f64, of(row)))
             .collect(),
     };
+    let looks = || {
+        series
+            .iter()
+            .filter(|row| row.fleet.is_some() || row.is_gap)
+    };
+    let seen = |name: &str, of: &dyn Fn(&Fleet) -> Option<f64>| {
+        let height = |row: &Row| row.fleet.as_ref().and_then(of).unwrap_or(f64::NAN);
+        Line {
+            name: name.to_owned(),
+            points: looks()
+                .map(|row| (row.second as f64, height(row)))
+                .collect(),
+        }
+    };
     let steps = |name: &str, of: &dyn Fn(&Fleet) -> Option<u32>| {
-        let count = |row: &Row| row.fleet.as_ref().and_then(of).map_or(f64::NAN, f64::from);
-        let line = line(name, &count);
+        let line = seen(name, &|fleet| of(fleet).map(f64::from));
         Line {
             points: stepped(line.points),
             ..line
@@ -35,14 +48,8 @@ pub(super) fn plots(report: &Report) -> Result<Vec<String>, String> {
     let names = series.iter().filter_map(|row| row.fleet.as_ref());
     let names: BTreeSet<&String> = names.flat_map(|fleet| fleet.pods.keys()).collect();
     let of_pod = names.iter().map(|&name| {
-        let sessions = |row: &Row| {
-            let sessions = row
-                .fleet
-                .as_ref()
-                .and_then(|it| it.pods.get(name)?.sessions);
-            sessions.map_or(f64::NAN, |it| it as f64)
-        };
-        line(name, &sessions)
+        let sessions = |fleet: &Fleet| fleet.pods.get(name)?.sessions;
+        seen(name, &|fleet| sessions(fleet).map(|it| it as f64))
     });
     let mut reconnects = vec![line("reconnects", &|row| row.reconnects as f64)];
     if series.iter().any(|row| row.failed_attempts > 0) {

@@ -16,7 +16,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let mut facts = vec![(
         "connections",
         format!(
-            "{} at most, of {} wanted; {} at the end, {} had left as they were meant to",
+            "{} at most, of {} wanted; {} at the end; {} left when they were meant to",
             count(it.peak),
             count(it.wanted),
             count(it.held),
@@ -34,7 +34,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     });
     facts.push(("tier", join(tiers)));
     if let Some(moves) = &report.moves {
-        facts.extend(moved(moves, &report.series));
+        facts.extend(moved(moves, report));
     }
     facts.extend(it.handshake.map(|it| ("handshake", it.to_string())));
     facts.extend(it.ping.map(|it| ("ping", it.to_string())));
@@ -73,7 +73,7 @@ pub(super) fn warnings(report: &Report) -> Vec<String> {
     }
     for Gap { pod, looks, why } in &report.gaps {
         let who = pod.as_deref().unwrap_or("the fleet");
-        said.push(format!("{who} could not be seen in {looks} seconds: {why}"));
+        said.push(format!("looks that saw nothing of {who}: {looks} ({why})"));
     }
     said
 }
@@ -134,17 +134,23 @@ pub(super) fn events(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
     (heads.to_vec(), report.events.iter().map(row).collect())
 }
 
-fn moved(moves: &Moved, series: &[Row]) -> Vec<(&'static str, String)> {
-    let most = series.iter().map(|row| row.reconnects).max().unwrap_or(0);
-    let all = count(moves.reconnects);
-    let mut facts = vec![(
-        "reconnects",
-        format!(
-            "{all}, {} a second at most; {} attempts failed",
-            count(most),
-            count(moves.failed_attempts)
-        ),
-    )];
+fn moved(moves: &Moved, report: &Report) -> Vec<(&'static str, String)> {
+    let most = report
+        .series
+        .iter()
+        .map(|row| row.reconnects)
+        .max()
+        .unwrap_or(0);
+    let mut reconnects = format!(
+        "{}, {} a second at most; {} attempts failed",
+        count(moves.reconnects),
+        count(most),
+        count(moves.failed_attempts)
+    );
+    if let away @ 1.. = report.connections.left_away {
+        reconnects += &format!("; {} left before they were back", count(away));
+    }
+    let mut facts = vec![("reconnects", reconnects)];
     let times = moves.connections.iter().map(|(times, connections)| {
         let connections = count(*connections);
         match times {
