@@ -152,12 +152,13 @@ fn moved(moves: &Moved, report: &Report) -> Vec<(&'static str, String)> {
     }
     let mut facts = vec![("reconnects", reconnects)];
     let times = moves.connections.iter().map(|(times, connections)| {
-        let connections = count(*connections);
-        match times {
-            0 => format!("{connections} never"),
-            1 => format!("{connections} once"),
-            times => format!("{connections} {times} times"),
-        }
+        let times = match times {
+            0 => "never".to_owned(),
+            1 => "once".to_owned(),
+            2 => "twice".to_owned(),
+            times => format!("{times} times"),
+        };
+        format!("{times} {}", count(*connections))
     });
     facts.push(("moved", join(times)));
     facts.push(("closed", closes(&moves.closes)));
