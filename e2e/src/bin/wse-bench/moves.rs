@@ -119,11 +119,8 @@ impl Moves {
 
     /// What happened in each second from the start to the last in which something did.
     pub(crate) fn seconds(&self) -> Vec<Moment> {
-        let seconds = self
-            .tenths
-            .keys()
-            .next_back()
-            .map_or(0, |last| last / 10 + 1);
+        let last = self.tenths.keys().next_back();
+        let seconds = last.map_or(0, |last| last / 10 + 1);
         let mut all = vec![Moment::default(); usize::try_from(seconds).unwrap_or(0)];
         for (tenth, moment) in &self.tenths {
             all[usize::try_from(tenth / 10).unwrap_or(0)].add(moment);

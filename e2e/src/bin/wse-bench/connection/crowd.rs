@@ -101,13 +101,8 @@ impl Crowd {
     pub(super) fn now(&self, note: impl FnOnce(&mut Moment)) {
         if self.come_back() {
             let after_us = self.after_us();
-            note(
-                self.seen
-                    .borrow_mut()
-                    .moves
-                    .get_or_insert_default()
-                    .moment(after_us),
-            );
+            let mut seen = self.seen.borrow_mut();
+            note(seen.moves.get_or_insert_default().moment(after_us));
         }
     }
 
@@ -129,9 +124,8 @@ impl Crowd {
     pub(super) fn forget(&self, number: usize) {
         self.track(number, |track| {
             let mut seen = self.seen.borrow_mut();
-            seen.moves
-                .get_or_insert_default()
-                .add(&std::mem::take(track));
+            let moves = seen.moves.get_or_insert_default();
+            moves.add(&std::mem::take(track));
         });
     }
 

@@ -1,6 +1,6 @@
 //! One connection of a worker: opened when it is due, kept, and, if it should, brought back as the
-//! published clients do whenever it ends; or there only when a ramp has it there. `crowd` is what the connections of a worker share, `turns` has one ask on a
-//! schedule.
+//! published clients do whenever it ends; with a ramp it is there only when that wants it. `crowd` is what
+//! the connections of a worker share, `turns` has one ask on a schedule.
 
 mod crowd;
 mod turns;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::events::{Event, What, events};
+use super::events::{Event, events};
 use super::source::State;
 use super::watch::Look;
 use crate::latency::Summary;
@@ -173,7 +173,6 @@ impl Report {
         let delivered = summary
             .as_ref()
             .filter(|_| seen.delivered > 0 || sent.is_some());
-        let events = events(looks);
         Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -194,7 +193,7 @@ impl Report {
                 ping: seen.ping.summary(),
             },
             ready: Ready::of(&series),
-            tiers: tiers(looks, &events),
+            tiers: tiers(looks),
             delivered: delivered.map(|summary| Delivered {
                 messages: seen.delivered,
                 missing: summary.missing,
@@ -209,7 +208,7 @@ impl Report {
                 call: sent.call.summary(),
             }),
             series,
-            events,
+            events: events(looks),
             gaps: gaps(looks),
             generator: seen.processors,
         }
@@ -261,7 +260,8 @@ fn series(ramp: &Ramp, moves: Option<&Moves>, looks: &[Look]) -> Vec<Row> {
             .copied()
             .unwrap_or_default();
         open = (open + moment.came).saturating_sub(moment.went);
-        let look = looks.iter().find(|look| look.second == second);
+        let look = looks.binary_search_by_key(&second, |look| look.second);
+        let look = look.ok().map(|at| &looks[at]);
         Row {
             second,
             wanted: ramp.wanted(Duration::from_secs(second)),
@@ -298,22 +298,14 @@ impl Fleet {
     }
 }
 
-fn tiers(looks: &[Look], events: &[Event]) -> Vec<(u64, String)> {
-    let at = |second: u64| {
-        let look = looks.iter().find(|look| look.second == second)?;
-        look.seen
-            .as_ref()
-            .ok()?
-            .tier
-            .clone()
-            .map(|tier| (second, tier))
-    };
-    let first = looks.iter().find_map(|look| at(look.second));
-    let changes = events.iter().filter(|event| event.what == What::Tier);
-    first
-        .into_iter()
-        .chain(changes.filter_map(|event| at(event.second)))
-        .collect()
+fn tiers(looks: &[Look]) -> Vec<(u64, String)> {
+    let seen = looks.iter().filter_map(|look| {
+        let tier = look.seen.as_ref().ok()?.tier.clone()?;
+        Some((look.second, tier))
+    });
+    let mut tiers: Vec<(u64, String)> = seen.collect();
+    tiers.dedup_by(|now, before| now.1 == before.1);
+    tiers
 }
 
 fn gaps(looks: &[Look]) -> Vec<Gap> {
