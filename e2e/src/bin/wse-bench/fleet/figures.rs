@@ -237,10 +237,11 @@ impl Ready {
         let ready = series
             .iter()
             .filter_map(|row| Some(row.fleet.as_ref()?.ready));
+        let ready: Vec<u32> = ready.collect();
         Some(Self {
-            start: ready.clone().next()?,
-            peak: ready.clone().max()?,
-            end: ready.last()?,
+            start: *ready.first()?,
+            peak: *ready.iter().max()?,
+            end: *ready.last()?,
         })
     }
 }

@@ -73,7 +73,8 @@ impl<'a> Live<'a> {
         );
         said += &match &look.seen {
             Ok(seen) => {
-                let number = |it: Option<u32>| it.map_or("?".to_owned(), |it| it.to_string());
+                let number =
+                    |it: Option<u32>| it.map_or_else(|| "?".to_owned(), |it| it.to_string());
                 let draining = match seen.count(State::Draining) {
                     0 => String::new(),
                     draining => format!(", {draining} draining"),

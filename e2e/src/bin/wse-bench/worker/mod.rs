@@ -195,7 +195,7 @@ async fn work(plan: &Plan, crowd: &Rc<Crowd>, began: Instant) {
                 let stays = ramp.stays(number * plan.workers + plan.number, start);
                 tokio::task::spawn_local(connection::visit(crowd.clone(), number, stays));
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Work::Hold { .. } | Work::Flood { .. } | Work::Fan(_) => {}
     }
