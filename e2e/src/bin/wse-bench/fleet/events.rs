@@ -29,8 +29,10 @@ pub(super) enum What {
 
 /// All that happened between the looks that saw something.
 pub(super) fn events(looks: &[Look]) -> Vec<Event> {
-    let seen = |look: &Look| Some((look.second, look.seen.as_ref().ok()?.clone()));
-    let seen: Vec<(u64, Seen)> = looks.iter().filter_map(seen).collect();
+    let seen = looks
+        .iter()
+        .filter_map(|look| Some((look.second, look.seen.as_ref().ok()?)));
+    let seen: Vec<(u64, &Seen)> = seen.collect();
     let mut events = Vec::new();
     for pair in seen.windows(2) {
         let ((_, before), (second, now)) = (&pair[0], &pair[1]);

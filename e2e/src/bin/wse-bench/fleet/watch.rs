@@ -66,7 +66,7 @@ impl<'a> Live<'a> {
         let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.ramp.wanted(Duration::from_secs(look.second));
         let mut said = format!(
-            "{} of {} in  {} back/s",
+            "{} of {} in  {} reconnects/s",
             HumanCount(told.held),
             HumanCount(wanted),
             HumanCount(told.returned.saturating_sub(returned_before))

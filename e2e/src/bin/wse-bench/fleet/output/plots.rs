@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::fleet::figures::{Fleet, Report, Row};
+use crate::fleet::figures::Report;
+use crate::fleet::series::{Fleet, Row};
 use crate::output::{Line, Timeline, stepped, timeline};
 
 /// Connections, those of each pod, pods, reconnects, and deliveries if there were any.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::fleet::figures::{Delivered, Gap, Moved, Report, Row};
+use crate::fleet::figures::{Delivered, Moved, Report};
+use crate::fleet::series::{Gap, Row};
 use crate::output::count;
 
 /// Rows of the table of what happened over time, at the most.

@@ -22,7 +22,7 @@ pub(super) enum Source {
 }
 
 /// A fleet at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Seen {
     /// None: the operator has not said yet.
     pub(super) tier: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Seen {
     pub(super) pods: Vec<Pod>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Pod {
     pub(super) name: String,
     pub(super) state: State,
