@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// A worker that computes for more of the time than this is the limit.
 const FULL: f64 = 0.9;
+/// A generator that waits for a processor for a larger part of the time makes latencies longer than they
+/// are.
+pub(crate) const WAITED: f64 = 0.2;
 
 /// Parts of the time that one worker, which has one thread, had a processor or waited for one.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]

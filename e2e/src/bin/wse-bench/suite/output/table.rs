@@ -2,11 +2,9 @@
 
 use crate::latency::Summary;
 use crate::output::count;
+use crate::processor::WAITED;
 use crate::suite::figures::{Figures, Judged, Report};
 use crate::suite::test::Test;
-
-/// A generator that waits longer for a processor makes latencies longer than they are.
-const WAITED: f64 = 0.2;
 
 /// The rounds of one test.
 pub(super) struct Table<'a> {
