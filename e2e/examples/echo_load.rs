@@ -6,14 +6,12 @@
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream as Blocking};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, process};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use rustls::ClientConfig;
-use wse_e2e::raw::{self, Stream, is_later, trust};
+use wse_e2e::raw::{self, Stream, Tls, is_later};
 
 const MASK: [u8; 4] = [0x12, 0x9a, 0x34, 0x56];
 
@@ -50,7 +48,7 @@ fn frames(payload_bytes: usize) -> Frames {
     }
 }
 
-fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, Box<dyn Error>> {
+fn connect(address: SocketAddr, tls: Option<&Tls>) -> Result<Stream, Box<dyn Error>> {
     let mut socket = Blocking::connect(address)?;
     socket.set_nodelay(true)?;
     let mut tls = raw::begin(tls)?;
@@ -132,7 +130,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("arguments: address connections payload-bytes seconds [certificate]");
         process::exit(2);
     };
-    let tls = certificate.first().map(|it| trust(it)).transpose()?;
+    let tls = certificate.first().map(|it| Tls::local(it)).transpose()?;
     let frames = frames(payload_bytes.parse()?);
     let mut poll = Poll::new()?;
     let mut clients = Vec::new();

@@ -4,20 +4,24 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::Uri;
-use hyper::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER};
+use hyper::header::{
+    AUTHORIZATION, COOKIE, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_EXTENSIONS,
+};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::Error;
 
@@ -36,6 +40,8 @@ pub struct Dial {
     pub origin: Option<String>,
     /// Local address to connect from. One address has about 28,000 ports.
     pub source: Option<IpAddr>,
+    /// What the server is checked with, when the URL is `wss`.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// Where the token travels.
@@ -75,7 +81,7 @@ pub struct Ack {
 /// One connection. Dropping it drops the TCP connection without a Close frame.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     connection_id: String,
     /// Messages that arrived while an answer was awaited.
     waiting: VecDeque<Event>,
@@ -89,6 +95,7 @@ impl Dial {
             auth: Auth::Cookie(token.to_owned()),
             origin: None,
             source: None,
+            tls: None,
         }
     }
 }
@@ -101,7 +108,7 @@ impl Client {
     /// [`Error::Unreachable`], [`Error::Upgrade`] and [`Error::Refused`] for the three ways of not
     /// being let in; others when the server does not keep to the protocol.
     pub async fn connect(dial: &Dial) -> Result<Self, Error> {
-        let socket = upgrade(dial).await?;
+        let (socket, _) = upgrade(dial, None).await?;
         let mut client = Self {
             socket,
             connection_id: String::new(),
@@ -251,17 +258,37 @@ impl Client {
     }
 }
 
-async fn upgrade(dial: &Dial) -> Result<WebSocketStream<TcpStream>, Error> {
-    let request = request(dial)?;
+/// What a server answers to an offer of extensions (RFC 6455 section 9.1): the header's value.
+///
+/// # Errors
+/// [`Error::Unreachable`] and [`Error::Upgrade`].
+pub async fn extensions(dial: &Dial, offer: &'static str) -> Result<Option<String>, Error> {
+    let (_, response) = upgrade(dial, Some(offer)).await?;
+    let answer = response.headers().get(SEC_WEBSOCKET_EXTENSIONS);
+    Ok(answer.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()))
+}
+
+async fn upgrade(
+    dial: &Dial,
+    extensions: Option<&'static str>,
+) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, Response), Error> {
+    let mut request = request(dial)?;
+    if let Some(offer) = extensions {
+        let offer = HeaderValue::from_static(offer);
+        request
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_EXTENSIONS, offer);
+    }
     let stream = within("the TCP connection", tcp(request.uri(), dial.source)).await?;
     // Thousands of clients live in one process, and messages are small: not the default of 128 KiB.
     let config = WebSocketConfig::default()
         .read_buffer_size(4 << 10)
         .write_buffer_size(0);
-    let upgraded = client_async_with_config(request, stream, Some(config));
+    let connector = dial.tls.clone().map_or(Connector::Plain, Connector::Rustls);
+    let upgraded = client_async_tls_with_config(request, stream, Some(config), Some(connector));
     let upgraded = within("the upgrade", async { Ok(upgraded.await) }).await?;
     match upgraded {
-        Ok((socket, _)) => Ok(socket),
+        Ok(upgraded) => Ok(upgraded),
         Err(WsError::Http(response)) => Err(Error::Upgrade {
             status: response.status().as_u16(),
             retry_after: response
@@ -300,7 +327,10 @@ async fn tcp(uri: &Uri, source: Option<IpAddr>) -> Result<TcpStream, Error> {
     let address = format!(
         "{}:{}",
         uri.host().unwrap_or_default(),
-        uri.port_u16().unwrap_or(80)
+        uri.port_u16().unwrap_or(match uri.scheme_str() {
+            Some("wss") => 443,
+            _ => 80,
+        })
     );
     let connect = async {
         let mut found = lookup_host(&address).await?;

@@ -9,8 +9,10 @@ pub mod fleet;
 mod http;
 pub mod metrics;
 pub mod ports;
+pub mod process;
 pub mod raw;
 pub mod redis;
+pub mod tls;
 pub mod token;
 
 /// Why something did not work, in words for the person who runs a test or a benchmark.

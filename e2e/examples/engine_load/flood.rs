@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
-use wse_e2e::raw::filled;
+use wse_e2e::raw::Dialect;
 
 use super::storm::gather;
 use super::{Gateway, Outcome};
@@ -19,7 +19,7 @@ pub(super) fn run(
     bytes: usize,
     seconds: f64,
 ) -> Outcome<()> {
-    let frame = filled(bytes)?;
+    let frame = Dialect::Wse.filled(bytes)?;
     let block = frame.repeat((BLOCK_BYTES / frame.len()).max(1));
 
     let mut poll = Poll::new()?;

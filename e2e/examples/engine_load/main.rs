@@ -123,7 +123,10 @@ fn main() -> Outcome<()> {
             ref certificate @ ..,
         ] => {
             let mut gateway = gateway(address, secret)?;
-            gateway.door.tls = certificate.first().map(|it| raw::trust(it)).transpose()?;
+            gateway.door.tls = certificate
+                .first()
+                .map(|it| raw::Tls::local(it))
+                .transpose()?;
             storm::run(
                 &gateway,
                 connections.parse()?,

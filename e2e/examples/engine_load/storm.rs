@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use mio::Poll;
-use wse_e2e::raw::{self, Client, Newcomer};
+use wse_e2e::raw::{self, Client, Dialect, Newcomer};
 
 use super::{Gateway, Outcome};
 
@@ -22,6 +22,7 @@ pub(super) fn gather(
     let newcomers = (0..connections).map(|number| Newcomer {
         door: gateway.door.clone(),
         request: gateway.request(number),
+        dialect: Dialect::Wse,
         greetings: Vec::new(),
         topics: topics(number),
     });

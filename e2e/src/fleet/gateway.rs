@@ -15,6 +15,7 @@ use crate::Error;
 use crate::api::Api;
 use crate::http::Http;
 use crate::metrics::Metrics;
+use crate::process::memory_bytes;
 
 /// How long a gateway may take to start, or to end beyond what its configuration says.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -124,16 +125,12 @@ impl Gateway {
     /// # Errors
     /// [`Error::Process`] when the process is gone.
     pub fn peak_memory_bytes(&self) -> Result<u64, Error> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path)
-            .map_err(|error| Error::Process(format!("{path}: {error}")))?;
-        status
-            .lines()
-            .find_map(|line| {
-                let kib = line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?;
-                Some(kib.parse::<u64>().ok()? << 10)
-            })
-            .ok_or_else(|| Error::Process(format!("{path} names no VmHWM")))
+        memory_bytes(self.child.id(), "VmHWM")
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks it to end: drain first (SIGTERM).

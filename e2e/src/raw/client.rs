@@ -2,16 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 use rustix::io::Errno;
-use rustls::ClientConfig;
 use socket2::{Domain, Socket, Type};
 
-use super::frames::{Frames, masked};
-use super::stream::{self, Stream, is_later};
+use super::frames::{Data, Frames, masked};
+use super::stream::{self, Stream, Tls, is_later};
 use crate::Error;
 
 /// Where a gateway is.
@@ -22,7 +20,7 @@ pub struct Door {
     /// Local address to connect from. None: the kernel chooses.
     pub source: Option<IpAddr>,
     /// What its certificate is checked with, if it speaks TLS.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Tls>,
 }
 
 /// The upgrade request for a path, with one header more that says who it is.
@@ -85,6 +83,11 @@ impl Client {
             sent: 0,
             frames: Frames::default(),
         })
+    }
+
+    /// Whether the upgrade was answered.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.frames.is_upgraded()
     }
 
     /// Queues a text message and sends what can be sent.
@@ -155,13 +158,25 @@ impl Client {
         buffer: &mut [u8],
         each: &mut impl FnMut(&[u8]),
     ) -> Result<bool, Error> {
+        self.read_data(buffer, &mut |data| each(data.payload))
+    }
+
+    /// [`Client::read_some`] for who has offered compression.
+    ///
+    /// # Errors
+    /// As [`Client::read`].
+    pub fn read_data(
+        &mut self,
+        buffer: &mut [u8],
+        each: &mut impl FnMut(Data<'_>),
+    ) -> Result<bool, Error> {
         let count = match self.stream.read(buffer) {
             Ok(0) => return Err(Error::Lost("the stream ended".into())),
             Ok(count) => count,
             Err(error) if is_later(&error) => return Ok(false),
             Err(error) => return Err(lost(error)),
         };
-        self.frames.take(&buffer[..count], each)?;
+        self.frames.take_data(&buffer[..count], each)?;
         // What comes later makes an edge, if the socket itself was read.
         Ok(count == buffer.len() || self.stream.tls.is_some())
     }

@@ -3,6 +3,18 @@
 use crate::Error;
 
 const MASK: [u8; 4] = [0x12, 0x9a, 0x34, 0x56];
+const TEXT: u8 = 0x81;
+/// Says that a message is deflated (RFC 7692 section 6).
+const RSV1: u8 = 0x40;
+
+/// What a data frame carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a> {
+    /// As it went over the wire.
+    pub payload: &'a [u8],
+    /// Whether it is to be inflated (RFC 7692 section 6: RSV1 is set).
+    pub is_deflated: bool,
+}
 
 /// What came, cut into frames.
 #[derive(Debug)]
@@ -23,11 +35,28 @@ impl Default for Frames {
 }
 
 impl Frames {
+    /// Whether the response's head has come.
+    pub fn is_upgraded(&self) -> bool {
+        self.head.is_none()
+    }
+
     /// Takes what was read next, and gives the payload of every data frame that is whole.
     ///
     /// # Errors
     /// [`Error::Upgrade`] when the response is not a 101, [`Error::Closed`] at a Close frame.
-    pub fn take(&mut self, mut bytes: &[u8], each: &mut impl FnMut(&[u8])) -> Result<(), Error> {
+    pub fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(&[u8])) -> Result<(), Error> {
+        self.take_data(bytes, &mut |data| each(data.payload))
+    }
+
+    /// The same for who has offered compression.
+    ///
+    /// # Errors
+    /// As [`Frames::take`].
+    pub fn take_data(
+        &mut self,
+        mut bytes: &[u8],
+        each: &mut impl FnMut(Data<'_>),
+    ) -> Result<(), Error> {
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
             let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") else {
@@ -38,7 +67,7 @@ impl Frames {
             }
             let rest = head.split_off(end + 4);
             self.head = None;
-            return self.take(&rest, each);
+            return self.take_data(&rest, each);
         }
         while !self.part.is_empty() && !bytes.is_empty() {
             let wanted = frame(&self.part).map_or(self.part.len() + 1, |(_, end)| end);
@@ -74,7 +103,7 @@ fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((begin, begin + usize::try_from(length).ok()?))
 }
 
-fn give(frame: &[u8], begin: usize, each: &mut impl FnMut(&[u8])) -> Result<(), Error> {
+fn give(frame: &[u8], begin: usize, each: &mut impl FnMut(Data<'_>)) -> Result<(), Error> {
     let payload = &frame[begin..];
     match frame[0] & 0x0f {
         8 => {
@@ -89,7 +118,10 @@ fn give(frame: &[u8], begin: usize, each: &mut impl FnMut(&[u8])) -> Result<(), 
         }
         9 | 10 => Ok(()),
         _ => {
-            each(payload);
+            each(Data {
+                payload,
+                is_deflated: frame[0] & RSV1 != 0,
+            });
             Ok(())
         }
     }
@@ -107,22 +139,18 @@ fn refusal(head: &[u8]) -> Error {
     }
 }
 
-/// An application's message of so many bytes, as a client sends it.
-///
-/// # Errors
-/// When it has more bytes without any filling.
-pub fn filled(bytes: usize) -> Result<Vec<u8>, String> {
-    let (head, tail) = (r#"{"c":"U","t":"bench","p":""#, r#""}"#);
-    let least = head.len() + tail.len();
-    let filling = bytes.checked_sub(least);
-    let filling = filling.ok_or_else(|| format!("a message has at least {least} bytes"))?;
-    let message = format!("{head}{}{tail}", "x".repeat(filling));
-    Ok(masked(message.as_bytes()))
-}
-
 /// A text message as a client sends it.
 pub fn masked(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x81];
+    masked_frame(TEXT, payload)
+}
+
+/// The same for a payload that is [deflated](super::deflated).
+pub fn masked_deflated(payload: &[u8]) -> Vec<u8> {
+    masked_frame(TEXT | RSV1, payload)
+}
+
+fn masked_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
     match payload.len() {
         n @ 0..=125 => frame.push(0x80 | n as u8),
         n @ 126..=0xffff => {

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::{Client, Door};
+use super::deflate::Inflater;
+use super::dialect::{Dialect, Heard};
+use super::frames::Data;
 use crate::Error;
 
 /// When nothing has moved for so long, nothing will.
@@ -22,7 +25,9 @@ pub struct Newcomer {
     pub door: Door,
     /// Its upgrade request.
     pub request: Vec<u8>,
-    /// What it sends as soon as it has its `server_ready`.
+    /// How it talks.
+    pub dialect: Dialect,
+    /// What it sends as soon as it may.
     pub greetings: Vec<Vec<u8>>,
     /// What it subscribes to, and waits to be told that it has. None of them: it does neither.
     pub topics: Vec<String>,
@@ -71,11 +76,16 @@ pub fn gather(
     ends: &mut dyn FnMut() -> bool,
 ) -> io::Result<Gathered> {
     let count = newcomers.len();
-    let subscriptions: Vec<Option<Vec<u8>>> = newcomers.iter().map(subscription).collect();
+    let subscriptions: Vec<Option<Vec<u8>>> = newcomers
+        .iter()
+        .map(|it| it.dialect.subscription(&it.topics))
+        .collect();
+    let dialects: Vec<_> = newcomers.iter().map(|it| it.dialect).collect();
     let greetings: Vec<_> = newcomers.iter().map(|it| it.greetings.concat()).collect();
     let mut newcomers = newcomers.into_iter();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 64 << 10];
+    let mut inflater = Inflater::default();
     let mut clients: Vec<Option<Client>> = Vec::with_capacity(count);
     let mut stages: Vec<Stage> = Vec::with_capacity(count);
     let mut failures = BTreeMap::new();
@@ -125,17 +135,25 @@ pub fn gather(
                 continue;
             };
             let (mut is_ready, mut ack, mut refusal) = (false, None, None);
-            let mut each = |payload: &[u8]| match system(payload) {
-                Some("server_ready") => is_ready = true,
-                Some("subscription_update") => ack = serde_json::from_slice(payload).ok(),
-                Some("error") => refusal = serde_json::from_slice(payload).ok(),
-                _ => {}
+            let dialect = dialects[number];
+            let mut hear = |message: &[u8]| match dialect.hear(message) {
+                Heard::Ready => is_ready = true,
+                Heard::Subscribed(all, said) => ack = Some((all, said)),
+                Heard::Error(said) => refusal = Some(said),
+                Heard::Answer(_) | Heard::Other => {}
+            };
+            let mut broken = None;
+            let mut each = |data: Data<'_>| match inflater.plain(data) {
+                Ok(payload) => dialect.split(payload, &mut hear),
+                Err(error) => broken = Some(error),
             };
             let read = client.flush();
-            let read = read.and_then(|()| client.read_some(&mut buffer, &mut each));
+            let read = read.and_then(|()| client.read_data(&mut buffer, &mut each));
+            let read = broken.map_or(read, Err);
             if matches!(read, Ok(true)) {
                 again.push(number);
             }
+            is_ready |= dialect.talks_first() && client.is_upgraded();
             let before = &stages[number];
             let next = match (before, read, ack) {
                 (_, Err(error), _) => Err(refused(&error, refusal.as_ref())),
@@ -149,10 +167,10 @@ pub fn gather(
                         .map_or(Stage::In, |_| Stage::Subscribing);
                     queued.map(|()| next).map_err(|error| error.to_string())
                 }
-                (Stage::Subscribing, Ok(_), Some(ack)) => match accepted(&ack) {
-                    true => Ok(Stage::In),
-                    false => Err(format!("not allowed to subscribe: {}", ack["p"])),
-                },
+                (Stage::Subscribing, Ok(_), Some((true, _))) => Ok(Stage::In),
+                (Stage::Subscribing, Ok(_), Some((false, said))) => {
+                    Err(format!("not allowed to subscribe: {said}"))
+                }
                 _ => continue,
             };
             answered += usize::from(matches!(before, Stage::Connecting));
@@ -174,32 +192,19 @@ pub fn gather(
 
 /// The type of a message of the system category (wse-protocol 1.5), if it is one. All servers begin with
 /// the category; ours has the type next.
-pub fn system(payload: &[u8]) -> Option<&str> {
+pub(super) fn system(payload: &[u8]) -> Option<&str> {
     #[derive(Deserialize)]
     struct Head<'a> {
         t: &'a str,
     }
-    let rest = payload.strip_prefix(br#"{"c":"WSE","#)?;
+    let rest = payload.strip_prefix(br#"{"c":"WSE","#);
+    let rest = rest.or_else(|| payload.strip_prefix(br#"{"c": "WSE","#))?;
     if let Some(rest) = rest.strip_prefix(br#""t":""#) {
         let end = rest.iter().position(|&byte| byte == b'"')?;
         return str::from_utf8(&rest[..end]).ok();
     }
     let head: Head<'_> = serde_json::from_slice(payload).ok()?;
     Some(head.t)
-}
-
-/// None for a client that subscribes to nothing.
-fn subscription(newcomer: &Newcomer) -> Option<Vec<u8>> {
-    if newcomer.topics.is_empty() {
-        return None;
-    }
-    let payload = json!({"action": "subscribe", "topics": newcomer.topics});
-    let message = json!({"c": "WSE", "t": "subscription_update", "p": payload});
-    Some(super::masked(message.to_string().as_bytes()))
-}
-
-fn accepted(ack: &Value) -> bool {
-    ack["p"]["success"] == true
 }
 
 /// A refusal is an error message and then a Close frame (wse-protocol 1.1).
@@ -221,12 +226,13 @@ mod tests {
 
     #[test]
     fn the_type_of_a_system_message_is_found_in_any_order() {
-        let cases: [(&str, Option<&str>); 5] = [
+        let cases: [(&str, Option<&str>); 6] = [
             (r#"{"c":"WSE","t":"PONG","p":{}}"#, Some("PONG")),
             (
                 r#"{"c":"WSE","p":{"t":"x"},"t":"server_ready"}"#,
                 Some("server_ready"),
             ),
+            (r#"{"c": "WSE", "t": "PONG", "p": {}}"#, Some("PONG")),
             (r#"{"c":"U","t":"bench"}"#, None),
             (r#"{"c":"WSE","p":{}}"#, None),
             ("xxx", None),

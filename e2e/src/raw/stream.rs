@@ -1,14 +1,14 @@
 //! A client's socket, plain or with TLS, that never waits.
 
-use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+
+use crate::Error;
+use crate::tls::trust;
 
 /// A connection, non-blocking.
 #[derive(Debug)]
@@ -19,32 +19,40 @@ pub struct Stream {
     pub tls: Option<Box<ClientConnection>>,
 }
 
-/// A configuration that trusts the certificate in this file and nothing else.
-///
-/// # Errors
-/// When the file holds no certificate.
-pub fn trust(certificate: &str) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(certificate)?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
+/// What a client checks a server with.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
 }
 
-/// The client's side of TLS with `localhost`; None without a configuration.
+impl Tls {
+    /// For a server of this name.
+    ///
+    /// # Errors
+    /// [`Error::Process`] when it is none that a certificate may have.
+    pub fn new(config: Arc<ClientConfig>, name: &str) -> Result<Self, Error> {
+        let name = ServerName::try_from(name.to_owned());
+        let name = name.map_err(|error| Error::Process(error.to_string()))?;
+        Ok(Self { config, name })
+    }
+
+    /// For `localhost`, with the certificate in this file.
+    ///
+    /// # Errors
+    /// [`Error::Process`] when the file has none.
+    pub fn local(certificate: &str) -> Result<Self, Error> {
+        Self::new(trust(Some(certificate.as_ref()))?, "localhost")
+    }
+}
+
+/// The client's side of TLS; None without.
 ///
 /// # Errors
 /// Those of rustls.
-pub fn begin(
-    config: Option<&Arc<ClientConfig>>,
-) -> Result<Option<Box<ClientConnection>>, rustls::Error> {
-    let name = "localhost".try_into().expect("it is a name");
-    let begin = |config: &Arc<ClientConfig>| ClientConnection::new(config.clone(), name);
-    Ok(config.map(begin).transpose()?.map(Box::new))
+pub fn begin(tls: Option<&Tls>) -> Result<Option<Box<ClientConnection>>, rustls::Error> {
+    let begin = |tls: &Tls| ClientConnection::new(tls.config.clone(), tls.name.clone());
+    Ok(tls.map(begin).transpose()?.map(Box::new))
 }
 
 impl Read for Stream {
@@ -69,8 +77,14 @@ impl Write for Stream {
         let Some(tls) = &mut self.tls else {
             return self.socket.write(bytes);
         };
-        let taken = tls.writer().write(bytes)?;
+        // Its buffer is smaller than the socket's: only when the socket takes no more does an event tell
+        // that there is room again.
+        let mut taken = 0;
         send(tls, &mut self.socket)?;
+        while taken < bytes.len() && !tls.wants_write() {
+            taken += tls.writer().write(&bytes[taken..])?;
+            send(tls, &mut self.socket)?;
+        }
         match taken {
             0 => Err(ErrorKind::WouldBlock.into()),
             taken => Ok(taken),

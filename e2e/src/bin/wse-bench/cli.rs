@@ -2,7 +2,10 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compare;
 use crate::fleet;
+use crate::peers;
+use crate::stress;
 use crate::suite::Arguments;
 use crate::target::Target;
 
@@ -27,6 +30,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Hold two reports of the tests or of stress (--output json) against each other: what has regressed.
+    /// Exit codes: 0 nothing has, 1 they cannot be compared, 3 something has.
+    Compare(compare::Arguments),
     /// Open connections and close them: handshakes a second and their latency.
     Connect(Load),
     /// Open connections, with `--rate` as a ramp, keep them, ping through each: who is left, and how
@@ -59,6 +65,13 @@ pub(crate) enum Command {
     /// Has connections come and go, by stages, at a fleet that follows its load: connections of each pod,
     /// the load tier, pods that should be and are there, and reconnects, second by second.
     Fleet(fleet::Arguments),
+    /// Compare the gateway that is beside this program with servers on other libraries, on the same work in
+    /// one run. They are installed by cargo, go, npm and pip into a cache; one that cannot be is left out,
+    /// and the report says why.
+    Peers(peers::Arguments),
+    /// Load levels of 10 to 99,000 connections by six dimensions, each judged: which degrades first, and
+    /// which settings the figures speak for. Exit codes as without a command.
+    Stress(stress::Arguments),
     /// One process of the load; told by its parent what to do.
     #[command(hide = true)]
     Worker,

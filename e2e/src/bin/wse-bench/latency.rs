@@ -37,6 +37,11 @@ impl Latency {
         self.0.len()
     }
 
+    /// The longest, and zero for none.
+    pub(crate) fn max(&self) -> Duration {
+        Duration::from_micros(self.0.max())
+    }
+
     /// Parts of all, and the microseconds within which they came: from the half on, each point halving
     /// what is left, as far as there are values.
     pub(crate) fn curve(&self) -> Vec<(f64, u64)> {

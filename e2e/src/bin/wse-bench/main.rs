@@ -9,14 +9,16 @@
 //! they saw; `worker` is what one of them does; `connection` is what one ordinary connection goes through
 //! (tokio-tungstenite: no code of ours judges ours), while rates come from [`wse_e2e::raw`], where a message
 //! costs next to nothing. `round` conducts a crew from its first connection to its last. `latency`, `moves`,
-//! `numbers`, `processor` and `report` are the figures, `server` is what the server itself says it did;
-//! `output` lays out what is printed, `progress` is for who waits, `interrupt` for who does not.
-//! `fleet` looks at what the fleet is while its load changes, as a `ramp` has it. `stress` and `peers` are
-//! to be folders beside `suite`, and to use a crew as it does.
+//! `numbers`, `processor` and `report` are the figures, `threshold` is what they may not be, `server` what the
+//! server itself says it did; `output` lays out what is printed, `progress` is for who waits, `interrupt` for who does not.
+//! `stress` loads a server level by level, with the same crews; `fleet` looks at what a fleet is while its
+//! load changes, as a `ramp` has it; `peers` loads servers on other libraries; `compare` reads two reports of
+//! the tests or of `stress`.
 //!
 //! Why it is so: `docs/decisions/0007-wse-bench.md`.
 
 mod cli;
+mod compare;
 mod connection;
 mod crew;
 mod fleet;
@@ -25,6 +27,7 @@ mod latency;
 mod moves;
 mod numbers;
 mod output;
+mod peers;
 mod processor;
 mod progress;
 mod publish;
@@ -32,8 +35,10 @@ mod ramp;
 mod report;
 mod round;
 mod server;
+mod stress;
 mod suite;
 mod target;
+mod threshold;
 mod worker;
 
 use std::process::ExitCode;
@@ -43,6 +48,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches};
 use serde_json::json;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -56,14 +62,26 @@ fn main() -> ExitCode {
     let done = match cli.command {
         // One thread each is what the machine has for many processes.
         Some(Command::Worker) => worker::run().map(|()| ExitCode::SUCCESS),
-        _ => tokio::runtime::Runtime::new()
-            .map_err(|error| format!("cannot start: {error}"))
-            .and_then(|runtime| runtime.block_on(run(cli))),
+        // The same thread starts all that has a processor of its own.
+        Some(Command::Peers(arguments)) => block_on(
+            &mut Builder::new_current_thread(),
+            peers::run(&arguments, cli.output),
+        ),
+        _ => block_on(&mut Builder::new_multi_thread(), run(cli)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("wse-bench: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn block_on<T>(
+    runtime: &mut Builder,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let runtime = runtime.enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(work)
 }
 
 /// What the user says; what is of the tests only is refused with a command.
@@ -88,8 +106,13 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
     let Some(command) = &cli.command else {
         return suite::run(&cli.target, &cli.tests, cli.output).await;
     };
-    if let Command::Fleet(arguments) = command {
-        return fleet::run(&cli.target, arguments, cli.output).await;
+    match command {
+        Command::Compare(arguments) => return compare::run(arguments, cli.output),
+        Command::Fleet(arguments) => return fleet::run(&cli.target, arguments, cli.output).await,
+        Command::Stress(arguments) => {
+            return stress::run(&cli.target, arguments, cli.output).await;
+        }
+        _ => {}
     }
     if matches!(cli.output, Output::Html | Output::Markdown) {
         return Err("a command's figures are printed as text or json".into());
@@ -134,7 +157,13 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
             report.published = Some(sent);
             report
         }
-        Command::Fleet(_) | Command::Worker => return Err("it was run before".into()),
+        Command::Compare(_)
+        | Command::Fleet(_)
+        | Command::Peers(_)
+        | Command::Stress(_)
+        | Command::Worker => {
+            return Err("it is no single step".into());
+        }
     };
     print(&report, cli.output)?;
     Ok(ExitCode::SUCCESS)
@@ -142,7 +171,7 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
 
 /// Tries one connection, then starts the workers. With `reconnect` theirs come back when they end.
 async fn start(target: &Target, load: &Load, reconnect: bool) -> Result<Crew, String> {
-    let job = target.job(load, reconnect);
+    let job = target.job(load, reconnect)?;
     knock(&job.doors, &job.topics).await?;
     Crew::start(&job).await
 }

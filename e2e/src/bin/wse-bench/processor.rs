@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// A worker that computes for more of the time than this is the limit.
 const FULL: f64 = 0.9;
-/// A generator that waits for a processor for a larger part of the time makes latencies longer than they
-/// are.
-pub(crate) const WAITED: f64 = 0.2;
+/// One that waits longer for a processor makes latencies longer than they are.
+const WAITED: f64 = 0.2;
 
 /// Parts of the time that one worker, which has one thread, had a processor or waited for one.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -45,6 +44,13 @@ impl Stopwatch {
         }
     }
 
+    /// Leaves out what is measured by another one, which was started later.
+    pub(crate) fn leave_out(&mut self, other: &Self) {
+        self.since += other.since.elapsed();
+        self.busy += busy_seconds() - other.busy;
+        self.waited += waited_seconds() - other.waited;
+    }
+
     pub(crate) fn share(&self) -> Share {
         let elapsed = self.since.elapsed().as_secs_f64().max(1e-6);
         Share {
@@ -52,6 +58,35 @@ impl Stopwatch {
             waited: (waited_seconds() - self.waited) / elapsed,
         }
     }
+}
+
+/// What is to be said of a crew that had these.
+pub(crate) fn remarks(shares: &[Share]) -> Vec<String> {
+    let waited = waited(shares).map(|part| {
+        let percent = part * 100.0;
+        format!(
+            "the generator waited for a processor for {percent:.0} % of the time, which is in the figures"
+        )
+    });
+    limited(shares).into_iter().chain(waited).collect()
+}
+
+/// Of one that was the limit.
+pub(crate) fn limited(shares: &[Share]) -> Option<String> {
+    let busy = shares.iter().map(|it| it.busy).fold(0.0, f64::max);
+    (busy > FULL).then(|| {
+        let percent = busy * 100.0;
+        format!(
+            "the generator was the limit: its busiest worker computed for {percent:.0} % of the time, so \
+             neither rate nor latency is told; --workers gives it more"
+        )
+    })
+}
+
+/// The part of the time that one waited for a processor, if that is much.
+pub(crate) fn waited(shares: &[Share]) -> Option<f64> {
+    let waited = shares.iter().map(|it| it.waited).fold(0.0, f64::max);
+    (waited > WAITED).then_some(waited)
 }
 
 fn busy_seconds() -> f64 {
@@ -69,12 +104,15 @@ fn waited_seconds() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::thread::sleep;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_thread_that_computes_has_a_larger_share_than_one_that_sleeps() {
         let idle = Stopwatch::start();
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        sleep(Duration::from_millis(100));
         let idle = idle.share();
         let busy = Stopwatch::start();
         while busy_seconds() - busy.busy < 0.1 {

@@ -57,6 +57,11 @@ pub(crate) struct Deeds {
     pub(crate) repeated: u64,
     /// Errors that the server sent, by code.
     pub(crate) told: BTreeMap<String, u64>,
+    /// PONGs for a flood's pings.
+    pub(crate) pongs: u64,
+    /// Payload bytes of messages that may be compressed: as they are, and as they go over the wire.
+    pub(crate) plain_bytes: u64,
+    pub(crate) wire_bytes: u64,
 }
 
 /// What the backend saw.
@@ -113,6 +118,9 @@ impl Deeds {
         self.missing += other.missing;
         self.repeated += other.repeated;
         moves::merge(&mut self.told, &other.told);
+        self.pongs += other.pongs;
+        self.plain_bytes += other.plain_bytes;
+        self.wire_bytes += other.wire_bytes;
     }
 }
 

@@ -40,7 +40,10 @@ impl Conductor<'_> {
         };
         if opened.is_some() {
             // Handshakes are the work of those that hold; they are not that of the others.
-            if !matches!(job.work, Work::Hold { .. } | Work::Reconnect) {
+            if !matches!(
+                job.work,
+                Work::Hold { .. } | Work::Reconnect | Work::Storms(_)
+            ) {
                 before = self.server.read().await;
             }
             bar.begin();
@@ -61,7 +64,7 @@ async fn wait(crew: &mut Crew, seconds: f64, work: &Work) -> Result<u64, String>
     let time = Duration::from_secs_f64(seconds);
     match work {
         Work::Hold { .. } | Work::Ramp { .. } => {}
-        Work::Turns(_) | Work::Reconnect | Work::Flood { .. } => {
+        Work::Turns(_) | Work::Reconnect | Work::Storms(_) | Work::Flood(_) => {
             crew.begin().await?;
             return crew.done().await.map(|()| 0);
         }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 use wse_e2e::metrics::{self, Metrics};
+use wse_e2e::process::cpu_micros;
+
+use crate::output::count;
 
 /// A server that shows none takes the connection and does not answer, or refuses it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -14,9 +17,10 @@ const LATE: Duration = Duration::from_millis(300);
 
 /// Counters that tell what became of connections and messages, and the label that they are split by.
 /// First ours, then those of WSE's own server.
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 16] = [
     ("wse_inbound_messages_total", "outcome"),
     ("wse_deliveries_total", ""),
+    ("wse_subscriptions_refused_total", "reason"),
     ("wse_publications_missed_total", ""),
     ("wse_slow_consumer_drops_total", ""),
     ("wse_rate_limit_warnings_total", ""),
@@ -36,7 +40,12 @@ const COUNTERS: [(&str, &str); 15] = [
 #[derive(Debug)]
 pub(crate) struct Server {
     urls: Vec<String>,
+    /// A process on this machine that is the server.
+    process: Option<u32>,
 }
+
+/// What is read of a process, like a counter of its own: microseconds.
+pub(crate) const CPU: &str = "process_cpu_us";
 
 /// Counters at one moment.
 pub(crate) type Counted = BTreeMap<(&'static str, String), f64>;
@@ -67,12 +76,27 @@ impl Server {
                 urls.push(url);
             }
         }
-        Ok(Self { urls })
+        Ok(Self {
+            urls,
+            process: None,
+        })
+    }
+
+    /// A process, of which [`CPU`] is known, and nothing else.
+    pub(crate) fn of_process(pid: u32) -> Self {
+        Self {
+            urls: Vec::new(),
+            process: Some(pid),
+        }
     }
 
     /// Counters of all gateways together. None: they cannot be read.
     pub(crate) async fn read(&self) -> Option<Counted> {
         let mut counted = Counted::new();
+        if let Some(pid) = self.process {
+            let micros = cpu_micros(pid).ok()?;
+            counted.insert((CPU, String::new()), micros as f64);
+        }
         for url in &self.urls {
             let scrape = scrape(url).await.ok()?;
             for (name, label) in COUNTERS {
@@ -81,7 +105,8 @@ impl Server {
                 }
             }
         }
-        (!self.urls.is_empty()).then_some(counted)
+        let is_known = self.process.is_some() || !self.urls.is_empty();
+        is_known.then_some(counted)
     }
 
     /// What it did since. None: it does not say.
@@ -101,6 +126,19 @@ impl Server {
         });
         Some(grown.collect())
     }
+}
+
+/// What it did, in words. None: nothing.
+pub(crate) fn words(did: &[Did]) -> Option<String> {
+    let each = did.iter().map(|did| {
+        let label = match did.label.as_str() {
+            "" => String::new(),
+            label => format!(" {label}"),
+        };
+        format!("{}{label} {}", did.metric, count(did.count))
+    });
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| format!("the server's own count: {}", each.join(", ")))
 }
 
 async fn scrape(url: &str) -> Result<Metrics, String> {

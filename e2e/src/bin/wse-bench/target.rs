@@ -1,9 +1,13 @@
 //! The server that is loaded. Names and defaults are those of WSE's own benchmark client.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use clap::Args;
+use wse_e2e::api::Api;
 use wse_e2e::client::{Auth, Dial};
+use wse_e2e::raw::Dialect;
+use wse_e2e::tls::trust;
 use wse_e2e::token::Claims;
 
 use crate::cli::Load;
@@ -19,6 +23,12 @@ pub(crate) struct Target {
     /// Its public port.
     #[arg(long, global = true, default_value_t = 5006)]
     pub(crate) port: u16,
+    /// Connect over TLS (`wss`). The server's certificate is for `--host`.
+    #[arg(long, global = true)]
+    tls: bool,
+    /// Certificates that the server's is checked with, a file in PEM. Left out: Mozilla's authorities.
+    #[arg(long, global = true, requires = "tls")]
+    pub(crate) ca: Option<PathBuf>,
     /// Path of the WebSocket.
     #[arg(long, global = true, default_value = "/wse")]
     path: String,
@@ -44,7 +54,10 @@ pub(crate) struct Target {
 
 impl Target {
     /// How connections are made that may subscribe to what these globs match, one way for each port.
-    pub(crate) fn doors(&self, ports: &[u16], globs: &[&str]) -> Vec<Dial> {
+    ///
+    /// # Errors
+    /// When `--ca` cannot be read.
+    pub(crate) fn doors(&self, ports: &[u16], globs: &[&str]) -> Result<Vec<Dial>, String> {
         let sign = || {
             let audience = self.audience.as_ref().unwrap_or(&self.issuer);
             Claims::new("bench-user", &self.issuer, audience)
@@ -53,20 +66,29 @@ impl Target {
         };
         let token = self.token.clone().unwrap_or_else(sign);
         let (host, path) = (&self.host, &self.path);
+        let trust = || trust(self.ca.as_deref()).map_err(|error| error.to_string());
+        let tls = self.tls.then(trust).transpose()?;
+        let scheme = if self.tls { "wss" } else { "ws" };
         let door = |port| Dial {
-            url: format!("ws://{host}:{port}{path}?compression=false&protocol_version=1"),
+            url: format!("{scheme}://{host}:{port}{path}?compression=false&protocol_version=1"),
             auth: Auth::Cookie(token.clone()),
             origin: None,
             source: None,
+            tls: tls.clone(),
         };
-        ports.iter().map(door).collect()
+        Ok(ports.iter().map(door).collect())
     }
 
     /// What a command's load is to a crew.
-    pub(crate) fn job(&self, load: &Load, reconnect: bool) -> Job {
+    ///
+    /// # Errors
+    /// As [`Target::doors`].
+    pub(crate) fn job(&self, load: &Load, reconnect: bool) -> Result<Job, String> {
         let globs: Vec<&str> = load.topics.iter().map(String::as_str).collect();
-        Job {
-            doors: self.doors(&[self.port], &globs),
+        Ok(Job {
+            doors: self.doors(&[self.port], &globs)?,
+            ca: self.ca.clone(),
+            dialect: Dialect::Wse,
             connections: load.connections,
             workers: load.workers,
             rate: (load.rate > 0.0).then_some(load.rate),
@@ -77,8 +99,28 @@ impl Target {
                 ping_seconds: load.ping_seconds,
                 reconnect,
             },
-        }
+        })
     }
+}
+
+/// The address of the backends' API at `http://HOST:PORT`, which takes the key. None: there is none.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(crate) async fn backend(
+    api: Option<&str>,
+    key: Option<&str>,
+) -> Result<Option<SocketAddr>, String> {
+    let (Some(api), Some(key)) = (api, key) else {
+        return Ok(None);
+    };
+    let topics = Api::new(api, key).ask("/topics").await;
+    topics.map_err(|error| format!("{error}; are --api and --api-key right?"))?;
+    let host = api.strip_prefix("http://").unwrap_or(api);
+    let address = address(host.trim_end_matches('/'));
+    address
+        .map(Some)
+        .map_err(|why| format!("--api {api}: {why}"))
 }
 
 /// The first address of `HOST:PORT`.

@@ -1,9 +1,13 @@
 //! The load generator says what is true. `commands` are its single steps, `tests` what it runs without a
-//! command, `fleet` what it sees of a fleet, `meddler` stands between it and a gateway and loses things.
+//! command, `stress` is its command of that name, and `compare` beside it, `peers` compares servers,
+//! `fleet` is what it sees of a fleet;
+//! `meddler` stands between it and a gateway and loses things.
 
 mod commands;
 mod fleet;
 mod meddler;
+mod peers;
+mod stress;
 mod tests;
 
 use std::process::{ExitStatus, Stdio};
@@ -11,7 +15,7 @@ use std::process::{ExitStatus, Stdio};
 use serde_json::Value;
 use tokio::process::Command;
 use wse_e2e::Error;
-use wse_e2e::fleet::Setup;
+use wse_e2e::fleet::{Config, Setup};
 
 /// How a run ended.
 struct Ended {
@@ -43,6 +47,14 @@ fn command(setup: &Setup) -> Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
+}
+
+/// A gateway in which a client may send what it can.
+fn unlimited(setup: &Setup, node: &str) -> Config {
+    let mut config = setup.config(node);
+    config.limits.messages_per_second = 0;
+    config.limits.bytes_per_second = 0;
+    config
 }
 
 async fn ended(command: &mut Command) -> Result<Ended, Error> {

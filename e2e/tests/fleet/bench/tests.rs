@@ -2,28 +2,22 @@
 
 use std::time::Duration;
 
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::sleep;
 use wse_e2e::Error;
-use wse_e2e::fleet::{Config, Gateway, Setup};
+use wse_e2e::fleet::config::Tls;
+use wse_e2e::fleet::{Gateway, Setup};
 use wse_e2e::ports;
 use wse_e2e::redis::{Keeps, Redis};
 
 use super::meddler::Meddler;
-use super::{Ended, command, ended};
+use super::{Ended, command, ended, unlimited};
 use crate::{Outcome, alone, growth, has_grown};
 
 const NO_BACKEND: [(&str, &str); 1] = [("outcome", "no_backend")];
-
-/// A gateway in which a client may send what it can.
-fn unlimited(setup: &Setup, node: &str) -> Config {
-    let mut config = setup.config(node);
-    config.limits.messages_per_second = 0;
-    config.limits.bytes_per_second = 0;
-    config
-}
 
 /// `--test NAME` against a gateway.
 fn test(setup: &Setup, gateway: &Gateway, names: &str, tiers: &str, seconds: &str) -> Command {
@@ -49,6 +43,38 @@ fn rounds(ended: &Ended) -> Result<Vec<Value>, Error> {
     assert_eq!(report["schema"], "wse-bench/1");
     let rounds = report["rounds"].as_array().cloned();
     Ok(rounds.expect("rounds are a list"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_all_clients_do_the_same() -> Outcome {
+    let _machine = alone().await;
+    let setup = Setup::new()?;
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let ca = setup.file("tls.crt", &cert.pem())?;
+    let mut config = unlimited(&setup, "a");
+    config.listen.tls = Some(Tls {
+        certificate_file: ca.clone(),
+        key_file: setup.file("tls.key", &signing_key.serialize_pem())?,
+    });
+    let gateway = Gateway::start(&setup, config).await?;
+    let names = "connection-storm,ping-latency,throughput,fanout-broadcast";
+    let mut run = test(&setup, &gateway, names, "10", "1");
+    with_api(&mut run, &gateway).args(["--host", "localhost"]);
+    let refused = ended(&mut run).await?;
+    assert_eq!(refused.status.code(), Some(1), "it does not speak TLS");
+    run.arg("--tls");
+    let unknown = ended(&mut run).await?;
+    assert!(unknown.stderr.contains("certificate"), "{}", unknown.stderr);
+    let all = rounds(&ended(run.arg("--ca").arg(&ca)).await?)?;
+    for round in &all {
+        println!("{round}");
+        assert_eq!((&round["opened"], &round["held"]), (&10.into(), &10.into()));
+    }
+    assert!(all[2]["read"].as_u64() > Some(0));
+    assert!(all[3]["delivered"].as_u64() > Some(0));
+    assert_eq!(all[3]["missing"], 0);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

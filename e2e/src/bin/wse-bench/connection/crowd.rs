@@ -1,6 +1,6 @@
 //! What the connections of one worker share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct Crowd {
     pub(crate) doors: Vec<Dial>,
     /// The first local address to connect from. None: the kernel chooses.
     pub(crate) source: Option<Ipv4Addr>,
+    /// Connections that came from there before, and have left their ports in use.
+    pub(crate) gone: Cell<usize>,
     pub(crate) topics: Vec<String>,
     /// Handshakes under way at once.
     pub(crate) slots: Semaphore,
@@ -82,7 +84,9 @@ impl Crowd {
     /// How one of its connections is made.
     pub(super) fn dial(&self, number: usize) -> Dial {
         Dial {
-            source: self.source.map(|first| source(first, number)),
+            source: self
+                .source
+                .map(|first| source(first, self.gone.get() + number)),
             ..self.doors[number % self.doors.len()].clone()
         }
     }

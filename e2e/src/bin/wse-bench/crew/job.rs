@@ -1,10 +1,12 @@
 //! What a crew does, and how it is shared among its workers.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use hyper::Uri;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wse_e2e::client::{Auth, Dial};
+use wse_e2e::raw::Dialect;
 
 use crate::worker::plan::{Arrival, Plan, Work};
 
@@ -16,6 +18,10 @@ const SPARE_FILES: u64 = 100;
 pub(crate) struct Job {
     /// Ways in, taken in turn; who connects is the same for all.
     pub(crate) doors: Vec<Dial>,
+    /// What a worker checks the server with, over TLS; see [`wse_e2e::tls::trust`].
+    pub(crate) ca: Option<PathBuf>,
+    /// What raw clients speak.
+    pub(crate) dialect: Dialect,
     pub(crate) connections: usize,
     /// Worker processes. 0: as few as their open-file limit allows.
     pub(crate) workers: usize,
@@ -55,14 +61,16 @@ impl Job {
             return Err("clients of a benchmark carry their token in the cookie".into());
         };
         let mut work = self.work.clone();
-        if let Work::Fan(fan) = &mut work
-            && number > 0
-        {
-            fan.publisher = None;
+        if let Work::Fan(fan) = &mut work {
+            fan.publisher = fan.publisher.take().filter(|_| number == 0);
+            let subscribers = fan.subscribers.map(|all| share(all, number, workers));
+            fan.subscribers = subscribers;
         }
         Ok(Plan {
             doors: self.doors.iter().map(|door| door.url.clone()).collect(),
             token: token.clone(),
+            ca: self.ca.clone(),
+            dialect: self.dialect,
             source: source(&first.url, number),
             number,
             workers,
@@ -89,20 +97,31 @@ fn shares(connections: usize, workers: usize, file_limit: u64) -> Vec<usize> {
     let needed = connections.div_ceil(most.max(1)).max(1);
     let workers = workers.max(needed);
     (0..workers)
-        .map(|number| connections / workers + usize::from(number < connections % workers))
+        .map(|number| share(connections, number, workers))
         .collect()
 }
 
+/// Of one worker.
+fn share(all: usize, number: usize, workers: usize) -> usize {
+    all / workers + usize::from(number < all % workers)
+}
+
 /// Towards a gateway on this machine every worker has addresses of its own (127/8 is all ours), of which
-/// this is the first.
+/// this is the first. It is another one each time: among the ports of those that have just closed the
+/// kernel looks long for a free one.
 fn source(url: &str, worker: usize) -> Option<Ipv4Addr> {
     let url: Uri = url.parse().ok()?;
     let host: Ipv4Addr = url.host()?.parse().ok()?;
     let worker = u8::try_from(worker + 1).ok()?;
-    host.is_loopback().then(|| Ipv4Addr::new(127, 0, worker, 1))
+    host.is_loopback()
+        .then(|| Ipv4Addr::new(127, fastrand::u8(1..=254), worker, 1))
 }
 
-fn raise_file_limit() -> Result<u64, String> {
+/// As far as the kernel lets this process, and those that it starts.
+///
+/// # Errors
+/// When the kernel does not.
+pub(crate) fn raise_file_limit() -> Result<u64, String> {
     let limit = getrlimit(Resource::Nofile);
     let all = Rlimit {
         current: limit.maximum,

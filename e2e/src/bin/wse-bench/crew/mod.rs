@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 use wse_e2e::client::Dial;
 
-pub(crate) use self::job::Job;
+pub(crate) use self::job::{Job, raise_file_limit};
 use self::worker::Worker;
 use crate::connection;
 use crate::report::{Report, Seen};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::events::{Event, events};
 use super::series::{Gap, Row, gaps, series, tiers};
 use super::watch::Look;
-use crate::latency::Summary;
+use crate::latency::{Latency, Summary};
 use crate::moves::Moves;
 use crate::processor::Share;
 use crate::ramp::Ramp;
@@ -120,6 +120,8 @@ impl Report {
     ) -> Self {
         let mut seen = report.seen;
         let moves = seen.moves.take();
+        let is_limited = seen.processors.iter().any(|share| share.is_full());
+        let unless_limited = |latency: &Latency| latency.summary().filter(|_| !is_limited);
         let series = series(about.ramp, moves.as_ref(), looks);
         let summary = moves.as_ref().map(Moves::summary);
         let delivered = summary
@@ -141,8 +143,8 @@ impl Report {
                 left: seen.left,
                 left_away: seen.left_away,
                 failures: seen.failures,
-                handshake: seen.handshake.summary(),
-                ping: seen.ping.summary(),
+                handshake: unless_limited(&seen.handshake),
+                ping: unless_limited(&seen.ping),
             },
             ready: Ready::of(&series),
             tiers: tiers(looks),
@@ -151,7 +153,7 @@ impl Report {
                 missing: summary.missing,
                 lost: summary.lost,
                 repeated: summary.repeated,
-                latency: seen.delivery.summary(),
+                latency: unless_limited(&seen.delivery),
             }),
             moves: moves.as_ref().map(Moved::new),
             published: sent.map(|sent| Published {
@@ -164,11 +166,6 @@ impl Report {
             gaps: gaps(looks),
             generator: seen.processors,
         }
-    }
-
-    /// Whether a worker was too busy for its latencies to be the server's.
-    pub(super) fn is_limited(&self) -> bool {
-        self.generator.iter().any(|share| share.is_full())
     }
 }
 

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use tokio::time::Instant;
 use wse_e2e::api::Api;
+use wse_e2e::raw::Dialect;
 
 use super::Arguments;
 use super::figures::{About, Report};
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     let ramp = Ramp::new(arguments.stages.clone())?;
     let backend = Backend::new(arguments, &ramp)?;
     let source = Source::find(arguments).await?;
-    let job = job(target, arguments, &ramp);
+    let job = job(target, arguments, &ramp)?;
     knock(&job.doors, &job.topics).await?;
 
     let live = Live::new(&ramp);
@@ -78,21 +79,23 @@ pub(crate) async fn run(
     })
 }
 
-fn job(target: &Target, arguments: &Arguments, ramp: &Ramp) -> Job {
+fn job(target: &Target, arguments: &Arguments, ramp: &Ramp) -> Result<Job, String> {
     let globs: Vec<&str> = arguments.topics.iter().map(String::as_str).collect();
-    Job {
-        doors: target.doors(&[target.port], &globs),
+    Ok(Job {
+        doors: target.doors(&[target.port], &globs)?,
         connections: ramp.most(),
         workers: arguments.workers,
         rate: None,
         at_once: false,
         concurrency: arguments.concurrency,
+        ca: target.ca.clone(),
+        dialect: Dialect::Wse,
         topics: arguments.topics.clone(),
         work: Work::Ramp {
             ramp: ramp.clone(),
             ping_seconds: arguments.ping_seconds,
         },
-    }
+    })
 }
 
 /// Who publishes meanwhile, if anybody does.

@@ -10,7 +10,7 @@ mod timeline;
 pub(crate) use self::markdown::{escape as markdown_escape, table as markdown_table};
 pub(crate) use self::page::{Page, escape as page_escape};
 pub(crate) use self::plot::{Axes, Line, plot};
-pub(crate) use self::text::{BOLD, DIM, GREEN, Paint, RED, YELLOW, aligned, print};
+pub(crate) use self::text::{BOLD, DIM, GREEN, Paint, RED, YELLOW, aligned, padded, print};
 pub(crate) use self::timeline::{Timeline, stepped, timeline};
 
 /// With commas between thousands.

@@ -88,6 +88,25 @@ impl Page {
         self.push("</table></div>");
     }
 
+    /// Rows of text, each cell with its class.
+    pub(crate) fn classed_table<'a>(
+        &mut self,
+        heads: &[String],
+        rows: impl Iterator<Item = Vec<(&'static str, &'a str)>>,
+    ) {
+        self.push("<div class=\"wide dense\"><table>");
+        let heads = heads.iter().map(|it| format!("<th>{}", escape(it)));
+        self.push(&format!("<tr>{}", heads.collect::<String>()));
+        for row in rows {
+            let cells = row.into_iter().map(|(class, text)| {
+                let text = escape(text);
+                format!("<td class=\"{class}\">{text}")
+            });
+            self.push(&format!("<tr>{}", cells.collect::<String>()));
+        }
+        self.push("</table></div>");
+    }
+
     pub(crate) fn end(self) -> String {
         self.html + "</html>\n"
     }

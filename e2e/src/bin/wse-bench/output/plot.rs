@@ -7,12 +7,13 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::count;
+use super::page::escape;
 
 /// What plotters writes, and what the page is to have for it.
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 /// There are so many for lines; then they begin again.
-pub(super) const LINES: usize = 12;
+const LINES: usize = 12;
 
 /// A line, and what it is.
 pub(crate) struct Line {
@@ -39,8 +40,6 @@ pub(super) struct Frame<'a> {
     pub(super) across: (f64, f64),
     /// What is above the highest point, as a part of its height.
     pub(super) above: f64,
-    /// Whether the names of lines are in the plot.
-    pub(super) has_names: bool,
     pub(super) marks: &'a [Mark<'a>],
 }
 
@@ -51,7 +50,8 @@ pub(super) struct Mark<'a> {
     pub(super) height: f64,
 }
 
-/// The lines that have more than one point, which a single number is not. None: there are none.
+/// The lines that have more than one point, which a single number is not, as the inside of a figure. None:
+/// there are none.
 ///
 /// # Errors
 /// When plotters refuses, which it does for no report.
@@ -65,7 +65,6 @@ pub(crate) fn plot(axes: &Axes<'_>, lines: Vec<Line>) -> Result<Option<String>, 
         size: (460, 260),
         across: bounds(all.map(|it| it.0)),
         above: 0.1,
-        has_names: lines.len() > 1,
         marks: &[],
     };
     framed(axes, &frame, &lines).map(Some)
@@ -76,7 +75,19 @@ pub(crate) fn plot(axes: &Axes<'_>, lines: Vec<Line>) -> Result<Option<String>, 
 pub(super) fn framed(axes: &Axes<'_>, frame: &Frame<'_>, lines: &[Line]) -> Result<String, String> {
     let mut svg = String::new();
     draw(&mut svg, axes, frame, lines).map_err(|error| error.to_string())?;
-    Ok(themed(&svg))
+    Ok(themed(&svg) + &legend(lines))
+}
+
+/// Which line is which, below the plot, where it hides nothing. The only one needs none.
+fn legend(lines: &[Line]) -> String {
+    if lines.len() < 2 {
+        return String::new();
+    }
+    let names = lines.iter().enumerate().map(|(number, line)| {
+        let (colour, name) = (number % LINES + 1, escape(&line.name));
+        format!("<span style=\"color: var(--line{colour})\">{name}</span> ")
+    });
+    format!("<figcaption>{}</figcaption>", names.collect::<String>())
 }
 
 fn draw<'a>(
@@ -129,23 +140,10 @@ fn draw<'a>(
     }
     for (number, line) in lines.iter().enumerate() {
         let colour = colour(number);
-        let parts = line.points.split(|(_, height)| height.is_nan());
-        for (part, points) in parts.enumerate() {
-            let points = points.iter().copied();
-            let drawn = chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
-            if part == 0 && !line.name.is_empty() && frame.has_names {
-                drawn.label(&line.name).legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 12, y)], colour.stroke_width(2))
-                });
-            }
+        for part in line.points.split(|(_, height)| height.is_nan()) {
+            let points = part.iter().copied();
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
         }
-    }
-    if frame.has_names {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font(style(11))
-            .draw()?;
     }
     root.present()?;
     drop(chart);

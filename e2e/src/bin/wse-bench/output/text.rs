@@ -33,18 +33,23 @@ impl Paint {
 
 /// The rows as lines, with each column as wide as its widest cell.
 pub(crate) fn aligned(rows: &[&Vec<String>]) -> Vec<String> {
+    padded(rows).iter().map(|row| row.join("  ")).collect()
+}
+
+/// The rows, with each cell as wide as its column's widest.
+pub(crate) fn padded(rows: &[&Vec<String>]) -> Vec<Vec<String>> {
     let columns = rows.iter().map(|row| row.len()).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &&Vec<String>| {
-        let padded = row.iter().zip(&widths);
-        let padded = padded.map(|(cell, &width)| format!("{cell:>width$}"));
-        padded.collect::<Vec<_>>().join("  ")
+    let pad = |row: &&Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let padded = cells.map(|(cell, &width)| format!("{cell:>width$}"));
+        padded.collect()
     };
-    rows.iter().map(line).collect()
+    rows.iter().map(pad).collect()
 }
 
 /// Writes a report to stdout.

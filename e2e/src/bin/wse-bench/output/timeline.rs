@@ -1,10 +1,7 @@
 //! Plots of what happened over time. They are as wide as the page and begin and end at the same place, so
 //! that those below one another tell of the same moments.
 
-use std::fmt::Write;
-
-use super::page_escape;
-use super::plot::{Axes, Frame, LINES, Line, Mark, framed};
+use super::plot::{Axes, Frame, Line, Mark, framed};
 
 const SIZE: (u32, u32) = (940, 230);
 /// Of a letter of a mark's name, about.
@@ -50,22 +47,9 @@ pub(crate) fn timeline(of: &Timeline<'_>, lines: Vec<Line>) -> Result<Option<Str
                 .iter()
                 .max()
                 .map_or(0.0, |most| (most + 1) as f64 * 1.4 * ROW),
-        has_names: false,
         marks: &marks.collect::<Vec<_>>(),
     };
-    let mut html = framed(&axes, &frame, &lines)?;
-    if lines.len() > 1 {
-        html.push_str("<figcaption>");
-        for (number, line) in lines.iter().enumerate() {
-            let (colour, name) = (number % LINES + 1, page_escape(&line.name));
-            let _ = write!(
-                html,
-                "<span><i style=\"background:var(--line{colour})\"></i>{name}</span>"
-            );
-        }
-        html.push_str("</figcaption>");
-    }
-    Ok(Some(html))
+    framed(&axes, &frame, &lines).map(Some)
 }
 
 /// Points as steps: each height lasts until the next.

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use super::figures::Figures;
 use super::test::Test;
-use super::threshold::Threshold;
+use crate::threshold::Threshold;
 
 /// Of the tests only; the commands have options of their own.
 #[derive(Args, Debug)]
@@ -58,5 +59,5 @@ pub(crate) struct Arguments {
     /// repeated. Figures: p50, p90, p99, p99.9, max, mean (with us, ms or s), rate, failed, missing,
     /// repeated, unanswered. With a test's name before it and a dot: of that test only.
     #[arg(long, value_name = "FIGURE")]
-    pub(super) fail_if: Vec<Threshold>,
+    pub(super) fail_if: Vec<Threshold<Figures>>,
 }

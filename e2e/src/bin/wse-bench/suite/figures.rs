@@ -11,9 +11,10 @@ use crate::moves::merge;
 use crate::processor::Share;
 use crate::report;
 use crate::server::Did;
+use crate::threshold::{Judged, Measured};
 
 /// Of the JSON. Fields may be added; a change of one that is there makes another number.
-pub(super) const SCHEMA: &str = "wse-bench/1";
+pub(crate) const SCHEMA: &str = "wse-bench/1";
 
 /// All of a run.
 #[derive(Debug, Serialize)]
@@ -29,15 +30,6 @@ pub(crate) struct Report {
     pub(super) interrupted: bool,
     pub(super) rounds: Vec<Figures>,
     pub(super) thresholds: Vec<Judged>,
-}
-
-/// A `--fail-if` after the run.
-#[derive(Debug, Serialize)]
-pub(super) struct Judged {
-    pub(super) threshold: String,
-    /// None: no figure was told that it is about.
-    pub(super) failed: Option<bool>,
-    pub(super) why: String,
 }
 
 /// One round.
@@ -187,11 +179,36 @@ impl Figures {
         let never = (self.tier as u64).saturating_sub(self.opened);
         never + self.opened.saturating_sub(self.held)
     }
+}
 
-    /// What the busiest worker took of a processor.
-    pub(super) fn busiest(&self) -> f64 {
-        let shares = self.generator.iter().map(|share| share.busy);
-        shares.fold(0.0, f64::max)
+impl Measured for Figures {
+    type Kind = Test;
+
+    const FIGURES: &'static [&'static str] =
+        &["rate", "failed", "missing", "repeated", "unanswered"];
+
+    fn kind(&self) -> Test {
+        self.test
+    }
+
+    fn connections(&self) -> usize {
+        self.tier
+    }
+
+    fn figure(&self, name: &str) -> Option<f64> {
+        let count = |it: Option<u64>| it.map(|it| it as f64);
+        match name {
+            "rate" => self.rate,
+            "failed" => count(Some(self.failed())),
+            "missing" => count(self.missing),
+            "repeated" => count(self.repeated),
+            "unanswered" => count(self.unanswered),
+            latency => self.latency.as_ref()?.by_name(latency),
+        }
+    }
+
+    fn is_limited(&self) -> bool {
+        self.is_limited
     }
 }
 

@@ -15,7 +15,7 @@ impl Suite<'_> {
         tier: usize,
         work: Work,
     ) -> Result<Figures, String> {
-        let job = self.job(test, tier, work);
+        let job = self.job(test, tier, work)?;
         let seconds = self.seconds(test, &job.work);
         let bar = Bar::new(&test.name(), test.rate_of(), tier, seconds);
         let conductor = Conductor {

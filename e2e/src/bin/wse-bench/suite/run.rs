@@ -7,23 +7,19 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use wse_e2e::api::Api;
 
 use super::Arguments;
-use super::figures::{Figures, Judged, Report, SCHEMA};
+use super::figures::{Figures, Report, SCHEMA};
 use super::limit;
 use super::output;
 use super::test::Test;
-use super::threshold::Verdict;
 use crate::cli::Output;
 use crate::crew::knock;
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output::{Paint, print};
 use crate::server::Server;
-use crate::target::{Target, address};
-
-/// Exit code, which the help tells.
-const BEYOND: u8 = 3;
+use crate::target::{Target, backend};
+use crate::threshold::{BEYOND, all_hold};
 
 /// A server that closes a thousand connections is busy for a while.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
@@ -59,21 +55,18 @@ pub(crate) async fn run(
         .into_iter()
         .flatten()
         .collect();
-    knock(&target.doors(&ports, &[]), &[]).await?;
+    knock(&target.doors(&ports, &[])?, &[]).await?;
     let others = ports.iter().map(|port| {
         let port = port.saturating_add(1_000);
         let port = arguments.metrics_port.unwrap_or(port);
         format!("http://{}:{port}/metrics", target.host)
     });
-    if let (Some(api), Some(key)) = (&arguments.api, &arguments.api_key) {
-        let topics = Api::new(api, key).ask("/topics").await;
-        topics.map_err(|error| format!("{error}; are --api and --api-key right?"))?;
-    }
+    let api = backend(arguments.api.as_deref(), arguments.api_key.as_deref()).await?;
     let suite = Suite {
         arguments,
         target,
         server: Server::find(&arguments.metrics, others.collect()).await?,
-        api: arguments.api.as_deref().map(resolve).transpose()?,
+        api,
         interrupt,
     };
     let mut rounds = Vec::new();
@@ -170,19 +163,8 @@ impl Suite<'_> {
     }
 
     fn report(&self, rounds: Vec<Figures>) -> Report {
-        let judged = self.arguments.fail_if.iter().map(|threshold| {
-            let (failed, why) = match threshold.judge(&rounds) {
-                Verdict::Holds => (Some(false), String::new()),
-                Verdict::Fails(why) => (Some(true), why),
-                Verdict::Unknown => (None, "no such figure was told".to_owned()),
-            };
-            Judged {
-                threshold: threshold.text().to_owned(),
-                failed,
-                why,
-            }
-        });
-        let thresholds = judged.collect();
+        let thresholds = self.arguments.fail_if.iter();
+        let thresholds = thresholds.map(|it| it.judged(&rounds)).collect();
         let ports = [Some(self.target.port), self.arguments.port2];
         let ports: Vec<String> = ports.iter().flatten().map(u16::to_string).collect();
         Report {
@@ -197,25 +179,11 @@ impl Suite<'_> {
     }
 
     fn code(&self, report: &Report) -> ExitCode {
-        for judged in &report.thresholds {
-            if judged.failed != Some(false) {
-                eprintln!("wse-bench: --fail-if {}: {}", judged.threshold, judged.why);
-            }
-        }
-        let is_beyond = report.thresholds.iter().any(|it| it.failed != Some(false));
+        let is_beyond = !all_hold(&report.thresholds);
         match (report.interrupted, is_beyond) {
             (true, _) => ExitCode::from(INTERRUPTED),
             (false, true) => ExitCode::from(BEYOND),
             (false, false) => ExitCode::SUCCESS,
         }
     }
-}
-
-/// The address of `http://HOST:PORT`.
-fn resolve(api: &str) -> Result<SocketAddr, String> {
-    let host = api
-        .strip_prefix("http://")
-        .unwrap_or(api)
-        .trim_end_matches('/');
-    address(host).map_err(|why| format!("--api {api}: {why}"))
 }

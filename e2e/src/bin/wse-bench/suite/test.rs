@@ -96,7 +96,6 @@ impl Test {
     }
 
     pub(crate) fn name(self) -> String {
-        let value = self.to_possible_value().expect("none is left out");
-        value.get_name().to_owned()
+        crate::threshold::name(&self)
     }
 }

@@ -1,10 +1,12 @@
 //! What a crew is to do for a round of a test.
 
+use wse_e2e::raw::Dialect;
+
 use super::run::Suite;
 use super::test::Test;
 use crate::connection::CHANGED;
 use crate::crew::Job;
-use crate::worker::plan::{Ask, Fan, Publisher, Turns, Work};
+use crate::worker::plan::{Ask, Fan, Flood, Publisher, Turns, Until, Work};
 
 /// Questions of each connection in a round, as WSE's own client has them, and questions a second of all:
 /// the generator has to keep up.
@@ -31,9 +33,9 @@ impl Suite<'_> {
             },
             Work::Reconnect | Work::Ramp { .. } => 0.0,
             Work::Turns(turns) => (turns.every() * turns.each).as_secs_f64(),
-            Work::Flood { seconds, .. } => *seconds,
+            Work::Flood(Flood { until, .. }) | Work::Storms(until) => until.seconds,
             Work::Fan(fan) => match &fan.publisher {
-                Some(publisher) => publisher.seconds,
+                Some(publisher) => publisher.until.seconds,
                 None => fan.warm_seconds + self.arguments.duration as f64,
             },
         }
@@ -62,11 +64,11 @@ impl Suite<'_> {
             Test::PingLatency => turns(Ask::Ping),
             Test::SubscriptionChurn => turns(Ask::Change),
             Test::ReconnectStorm => Work::Reconnect,
-            Test::Throughput => Work::Flood { bytes, seconds },
-            Test::SizeMatrix => Work::Flood {
-                bytes,
-                seconds: seconds.min(BURST_SECONDS),
-            },
+            Test::Throughput => Work::Flood(Flood::of_messages(bytes, seconds)),
+            Test::SizeMatrix => {
+                let seconds = seconds.min(BURST_SECONDS);
+                Work::Flood(Flood::of_messages(bytes, seconds))
+            }
             Test::FanoutBroadcast | Test::FanoutCluster => self.fan(None, seconds),
         }
     }
@@ -77,7 +79,7 @@ impl Suite<'_> {
             address,
             key,
             per_second,
-            seconds,
+            until: Until::seconds(seconds),
             bytes: self.arguments.size,
         });
         Work::Fan(Fan {
@@ -88,16 +90,21 @@ impl Suite<'_> {
             },
             has_schedule: publisher.is_none() || per_second.is_some(),
             publisher,
+            subscribers: None,
+            deflates: false,
         })
     }
 
-    pub(super) fn job(&self, test: Test, tier: usize, work: Work) -> Job {
+    pub(super) fn job(&self, test: Test, tier: usize, work: Work) -> Result<Job, String> {
         let mut ports = vec![self.target.port];
         ports.extend(self.arguments.port2.filter(|_| test == Test::FanoutCluster));
         let topic = self.arguments.topic.as_str();
         let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
-        Job {
-            doors: self.target.doors(&ports, &[topic, &format!("{CHANGED}*")]),
+        let globs = [topic, &format!("{CHANGED}*")];
+        Ok(Job {
+            doors: self.target.doors(&ports, &globs)?,
+            ca: self.target.ca.clone(),
+            dialect: Dialect::Wse,
             connections: tier,
             workers: self.arguments.workers,
             rate: None,
@@ -109,6 +116,6 @@ impl Suite<'_> {
                 Vec::new()
             },
             work,
-        }
+        })
     }
 }

@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use memchr::memmem::Finder;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
+use wse_e2e::Error;
+use wse_e2e::raw::{Data, Heard, Inflater};
 
 use super::alarm::Alarm;
+use super::block::quotes;
 use super::parent::{Parent, say};
 use super::plan::{Fan, Order, Plan, Progress, Said};
-use super::publishing::Publishing;
+use super::publishing::{Publishing, text_bytes};
 use super::raw::{BUFFER_BYTES, Crowd, note};
 use super::{QUIET, TELL, now_us};
 use crate::latency::Latency;
@@ -34,7 +37,7 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
         return Ok(());
     };
     let connections = crowd.clients.len();
-    let publisher = work.publisher.as_ref();
+    let (publisher, dialect) = (work.publisher.as_ref(), plan.dialect);
     let topic = plan.topics.first().map_or("", String::as_str);
     let mut publishing = publisher
         .map(|it| Publishing::begin(it, topic, connections, &crowd.poll))
@@ -50,6 +53,13 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
         .map_err(|error| format!("no timer: {error}"))?;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut inflater = Inflater::default();
+    let check = publisher.filter(|_| work.deflates);
+    let check = check.map(|it| Finder::new(&quotes(text_bytes(it))).into_owned());
+    let receivers = work.subscribers.unwrap_or(connections);
+    let receivers = crowd.clients.iter().take(receivers).flatten().count() as u64;
+    // Of payloads, as they are and as they came over the wire.
+    let (mut plain_bytes, mut wire_bytes) = (0, 0);
     let mut arrived = Arrived::new(connections);
     let mut begin = Instant::now();
     let warm = begin + Duration::from_secs_f64(work.warm_seconds);
@@ -68,12 +78,12 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
             (is_warm, begin) = (true, Instant::now());
             arrived = Arrived::new(connections);
         }
-        let all = expected.map(|each| each * crowd.seen.opened);
+        let all = expected.map(|each| each * receivers);
         if all.is_some_and(|all| arrived.unique() >= all || last.elapsed() > QUIET) {
             break;
         }
         if let Some(publishing) = &mut publishing {
-            publishing.publish(arrived.deliveries / crowd.seen.opened.max(1))?;
+            publishing.publish(arrived.deliveries / receivers.max(1))?;
             alarm.ring_in(publishing.rest());
         }
         let wait = if again.is_empty() {
@@ -101,11 +111,33 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
                 continue;
             };
             let (told, now) = (&mut crowd.seen.deeds.told, now_us());
-            let mut each = |payload: &[u8]| match payload.starts_with(br#"{"c":"WSE""#) {
-                true => note(payload, told),
-                false => arrived.note(number, payload, now),
+            let mut broken = None;
+            let mut each = |data: Data<'_>| {
+                let mut hear = |message: &[u8]| match dialect.is_published(message) {
+                    true => {
+                        arrived.note(number, message, now);
+                        if check.as_ref().is_some_and(|it| it.find(message).is_none()) {
+                            let why = "a message is not what was published";
+                            broken = Some(Error::Protocol(why.into()));
+                        }
+                    }
+                    false => {
+                        if let Heard::Error(said) = dialect.hear(message) {
+                            note(&said, told);
+                        }
+                    }
+                };
+                match inflater.plain(data) {
+                    Err(error) => broken = Some(error),
+                    Ok(payload) => {
+                        dialect.split(payload, &mut hear);
+                        plain_bytes += payload.len() as u64;
+                        wire_bytes += data.payload.len() as u64;
+                    }
+                }
             };
-            match client.read_some(&mut buffer, &mut each) {
+            let read = client.read_data(&mut buffer, &mut each);
+            match broken.map_or(read, Err) {
                 Ok(true) => again.push(number),
                 Ok(false) => {}
                 Err(error) => crowd.lose(number, &error),
@@ -132,12 +164,13 @@ pub(super) fn run(plan: &Plan, work: &Fan, parent: &mut Parent) -> Result<(), St
     deeds.repeated = arrived.deliveries - arrived.unique();
     deeds.published = publishing.map_or(0, |it| it.published());
     if each > 0 {
-        deeds.due = each * crowd.seen.opened;
+        deeds.due = each * receivers;
         deeds.missing = deeds.due.saturating_sub(deeds.done - deeds.repeated);
     } else {
         deeds.missing = arrived.numbers.iter().map(Numbers::missing).sum();
         deeds.due = deeds.done - deeds.repeated + deeds.missing;
     }
+    (deeds.plain_bytes, deeds.wire_bytes) = (plain_bytes, wire_bytes);
     if work.has_schedule {
         deeds.latency = arrived.latency;
     }
@@ -197,6 +230,7 @@ impl Field {
             self.at = self.name.find(payload)?;
         }
         let digits = &payload[self.at + name.len()..];
+        let digits = digits.strip_prefix(b" ").unwrap_or(digits);
         let length = digits.iter().take_while(|it| it.is_ascii_digit()).count();
         str::from_utf8(&digits[..length]).ok()?.parse().ok()
     }
@@ -213,6 +247,7 @@ mod tests {
             (r#"{"p":{"seq":17,"a":1}}"#, Some(17)),
             (r#"{"p":{"seq":18}}"#, Some(18)),
             (r#"{"c":"U","p":{"seq":3}}"#, Some(3)),
+            (r#"{"c": "U", "p": {"seq": 4}}"#, Some(4)),
             (r#"{"p":{}}"#, None),
             (r#"{"p":{"seq":"x"}}"#, None),
             ("", None),

@@ -1,82 +1,87 @@
-//! Every connection sends the same message over and over, as fast as the server reads. Between them are
-//! pings: a PONG says that the server has read all that came before it. What the kernel took and nobody
-//! has read yet is not counted as done, and there is never much of it.
+//! Every connection sends the same block over and over, as fast as the server answers. At its end is a
+//! ping: a PONG says that the server has read all that came before it. What the kernel took and nobody has
+//! read yet is not counted as done, and there is never much of it. Where the server acknowledges what is in
+//! the block, the acknowledgements are counted, and a block is done when it has all of them.
 
+use std::collections::VecDeque;
+use std::mem::{replace, take};
 use std::time::{Duration, Instant};
 
 use mio::Events;
-use serde_json::Value;
-use wse_e2e::Error;
-use wse_e2e::raw::{Client, filled, masked, system};
+use wse_e2e::raw::{Data, Heard, Inflater};
 
+use super::block::{Block, blocks};
 use super::parent::{Parent, say};
-use super::plan::{Plan, Progress, Said};
+use super::plan::{Flood, Plan, Progress, Said};
 use super::raw::{BUFFER_BYTES, Crowd, note};
+use super::sender::Sender;
 use super::{QUIET, TELL};
 
-/// Messages and a ping behind them are repeated up to this size, so that a write is a large one; of all
-/// connections together, up to the other.
-const BLOCK_BYTES: usize = 256 << 10;
-const ALL_BLOCKS_BYTES: usize = 64 << 20;
-/// Blocks of one connection whose PONG has not come.
-const WINDOW: u64 = 3;
-/// A server that drops a ping, because it drops what is too much, is asked again after this long.
-const STALLED: Duration = Duration::from_secs(1);
+/// Blocks of all connections that are under way, where the plan says how large they are: they keep a server
+/// busy, and a slow one is done with them within seconds.
+const UNDER_WAY: u64 = 1_024;
 
-/// Messages, and a ping that is always the same.
-struct Block {
-    bytes: Vec<u8>,
-    messages: u64,
-}
-
-/// How far a connection is.
-#[derive(Clone)]
-struct Sender {
-    /// Where the next write begins in the block.
-    at: usize,
-    /// Blocks that the kernel has taken, and those that the server has read.
-    sent: u64,
-    read: u64,
-    /// The kernel may take more.
-    is_ready: bool,
-    /// When the last PONG came.
-    last: Instant,
-}
-
-pub(super) fn run(
-    plan: &Plan,
-    bytes: usize,
-    seconds: f64,
-    parent: &mut Parent,
-) -> Result<(), String> {
-    let block = Block::new(bytes, plan.connections * plan.workers)?;
+pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(), String> {
+    let dialect = plan.dialect;
+    let blocks = blocks(dialect, flood, plan.connections * plan.workers)?;
+    let block = |number: usize| -> &Block { &blocks[number % blocks.len()] };
     let Some(mut crowd) = Crowd::arrive(plan, parent)? else {
         return Ok(());
     };
     let begin = Instant::now();
-    let end = begin + Duration::from_secs_f64(seconds);
     let mut senders = vec![Sender::new(begin); crowd.clients.len()];
     let mut ready: Vec<usize> = (0..senders.len()).collect();
+    // Those that could begin a block, but enough of them are under way.
+    let mut waiting = VecDeque::new();
+    let most = match flood.frames {
+        Some(_) => (UNDER_WAY / plan.workers.max(1) as u64).max(1),
+        None => u64::MAX,
+    };
+    let mut under_way = 0;
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut inflater = Inflater::default();
     let (mut told, mut last) = (begin, begin);
-    let mut is_over = false;
+    let (mut done, mut pongs) = (0, 0);
+    let mut over = None;
     loop {
-        is_over |= Instant::now() >= end || parent.glance()?.is_some();
+        let until = flood.until;
+        let is_quiet = begin.elapsed() > until.least() && last.elapsed() > QUIET;
+        let is_over = until.is_over(begin.elapsed(), done, crowd.seen.opened);
+        if over.is_none() && (is_over || is_quiet || parent.glance()?.is_some()) {
+            over = Some(Instant::now());
+        }
+        let is_over = over.is_some();
+        let room = usize::try_from(most.saturating_sub(under_way)).unwrap_or(usize::MAX);
+        ready.extend(waiting.drain(..room.min(waiting.len())));
         // One write each, and those that were taken whole once more after the others.
-        for number in std::mem::take(&mut ready) {
+        for number in take(&mut ready) {
             let (Some(client), sender) = (&mut crowd.clients[number], &mut senders[number]) else {
                 continue;
             };
-            match sender.pour(client, &block, is_over) {
+            if sender.at == 0 && under_way >= most && !is_over {
+                waiting.push_back(number);
+                continue;
+            }
+            let before = sender.begun();
+            match sender.pour(client, block(number), is_over) {
                 Ok(true) => ready.push(number),
                 Ok(false) => {}
-                Err(error) => crowd.lose(number, &error),
+                Err(error) => {
+                    under_way -= before - sender.read;
+                    crowd.lose(number, &error);
+                    continue;
+                }
             }
+            under_way += sender.begun() - before;
         }
         let open = senders.iter().zip(&crowd.clients);
         let mut open = open.filter_map(|(it, client)| client.is_some().then_some(it));
-        if is_over && (open.all(Sender::is_done) || last.max(end).elapsed() > QUIET) {
+        if let Some(end) = over
+            && (open.all(Sender::is_done)
+                || last.max(end).elapsed() > QUIET
+                || end.elapsed() > until.most().max(QUIET))
+        {
             break;
         }
         let wait = if ready.is_empty() {
@@ -91,23 +96,46 @@ pub(super) fn run(
             let (Some(client), sender) = (&mut crowd.clients[number], &mut senders[number]) else {
                 continue;
             };
-            let (read, told) = (sender.read, &mut crowd.seen.deeds.told);
-            let came = match event.is_readable() {
-                true => client.read(&mut buffer, |payload| {
-                    sender.hear(payload);
-                    note(payload, told);
-                }),
-                false => Ok(()),
+            let (read, begun, block) = (sender.read, sender.begun(), block(number));
+            let errors = &mut crowd.seen.deeds.told;
+            let mut broken = None;
+            let mut hear = |message: &[u8]| {
+                if let Some(things) = flood.content.acknowledged(message) {
+                    done += things;
+                    return sender.hear_ack(block);
+                }
+                match dialect.hear(message) {
+                    Heard::Answer(before) => {
+                        pongs += 1;
+                        sender.hear_answer(before, block);
+                    }
+                    Heard::Error(said) => note(&said, errors),
+                    _ => {}
+                }
             };
-            if let Err(error) = came {
+            let mut each = |data: Data<'_>| match inflater.plain(data) {
+                Ok(payload) => dialect.split(payload, &mut hear),
+                Err(error) => broken = Some(error),
+            };
+            // What TLS has taken, and the kernel had not.
+            let flushed = client.flush();
+            let mut came = flushed.map(|()| event.is_readable());
+            while matches!(came, Ok(true)) {
+                came = client.read_data(&mut buffer, &mut each);
+            }
+            if let Some(error) = came.err().or(broken) {
+                under_way -= begun - read;
                 crowd.lose(number, &error);
                 continue;
             }
-            if sender.read > read {
-                last = sender.last;
+            let more = sender.read - read;
+            under_way -= more;
+            if block.acks == 0 {
+                done += more * block.things;
             }
-            let may_write = event.is_writable() || sender.read > read;
-            if may_write && !std::mem::replace(&mut sender.is_ready, true) {
+            last = last.max(sender.last);
+            let may_write = event.is_writable() || more > 0;
+            if may_write && !replace(&mut sender.is_ready, true) {
                 ready.push(number);
             }
         }
@@ -115,133 +143,33 @@ pub(super) fn run(
             told = Instant::now();
             for (client, sender) in crowd.clients.iter_mut().zip(&mut senders) {
                 if let Some(client) = client
-                    && let Err(error) = sender.ask_again(client)
+                    && let Err(error) = sender.ask_again(client, dialect)
                 {
                     // The next read tells it too, with its number.
                     *crowd.seen.failures.entry(error.to_string()).or_default() += 1;
                 }
             }
-            let read: u64 = senders.iter().map(|it| it.read).sum();
             say(&Said::Progress(Progress {
                 opened: crowd.seen.opened,
                 held: crowd.seen.held,
-                done: read * block.messages,
+                done,
                 ..Progress::default()
             }))?;
         }
     }
+    let begun = || {
+        senders
+            .iter()
+            .enumerate()
+            .map(|(number, it)| (block(number), it.begun()))
+    };
     let deeds = &mut crowd.seen.deeds;
     deeds.seconds = (last - begin).as_secs_f64();
-    deeds.due = senders.iter().map(|it| it.begun()).sum::<u64>() * block.messages;
-    deeds.done = senders.iter().map(|it| it.read).sum::<u64>() * block.messages;
+    deeds.due = begun().map(|(block, begun)| block.things * begun).sum();
+    deeds.plain_bytes = begun()
+        .map(|(block, begun)| block.plain_bytes * begun)
+        .sum();
+    deeds.wire_bytes = begun().map(|(block, begun)| block.wire_bytes * begun).sum();
+    (deeds.done, deeds.pongs) = (done, pongs);
     crowd.tell()
-}
-
-impl Block {
-    fn new(bytes: usize, connections: usize) -> Result<Self, String> {
-        let frame = filled(bytes)?;
-        let room = BLOCK_BYTES.min(ALL_BLOCKS_BYTES / connections.max(1));
-        let messages = (room / frame.len()).max(1);
-        Ok(Self {
-            bytes: [frame.repeat(messages), ping(0)].concat(),
-            messages: messages as u64,
-        })
-    }
-}
-
-impl Sender {
-    fn new(begin: Instant) -> Self {
-        Self {
-            at: 0,
-            sent: 0,
-            read: 0,
-            is_ready: true,
-            last: begin,
-        }
-    }
-
-    /// Writes once, as far as the window allows; at the end only the rest of a block. Whether the kernel
-    /// may take more.
-    fn pour(&mut self, client: &mut Client, block: &Block, is_over: bool) -> Result<bool, Error> {
-        let is_full = self.sent - self.read >= WINDOW;
-        let may_begin = !is_over && !is_full;
-        if self.at == 0 && !may_begin {
-            self.is_ready = false;
-            return Ok(false);
-        }
-        let taken = client.pour(&block.bytes, self.at)?;
-        self.is_ready = self.at + taken == block.bytes.len();
-        self.at = (self.at + taken) % block.bytes.len();
-        self.sent += u64::from(self.is_ready);
-        Ok(self.is_ready)
-    }
-
-    /// Takes in a message of the server.
-    fn hear(&mut self, payload: &[u8]) {
-        let kind = system(payload).unwrap_or_default();
-        if !kind.eq_ignore_ascii_case("pong") {
-            return;
-        }
-        // A ping of a block has 0, one that asks again has all that was sent before it.
-        let said: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let before = said["p"]["client_timestamp"].as_u64().unwrap_or(0);
-        self.read = match before {
-            0 => self.read + 1,
-            before => self.read.max(before),
-        }
-        .min(self.sent);
-        self.last = Instant::now();
-    }
-
-    /// Asks how far the server is, if it should have said so.
-    fn ask_again(&mut self, client: &mut Client) -> Result<(), Error> {
-        let waits = self.at == 0 && self.sent > self.read;
-        if !waits || self.last.elapsed() < STALLED {
-            return Ok(());
-        }
-        self.last = Instant::now();
-        client.queue(&ping(self.sent))
-    }
-
-    /// Blocks of which the kernel has taken a part.
-    fn begun(&self) -> u64 {
-        self.sent + u64::from(self.at > 0)
-    }
-
-    fn is_done(&self) -> bool {
-        self.at == 0 && self.read == self.sent
-    }
-}
-
-fn ping(timestamp: u64) -> Vec<u8> {
-    let ping = format!(r#"{{"c":"WSE","t":"ping","p":{{"timestamp":{timestamp}}},"v":1}}"#);
-    masked(ping.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pong(timestamp: u64) -> Vec<u8> {
-        let pong =
-            format!(r#"{{"c":"WSE","t":"PONG","p":{{"client_timestamp":{timestamp}}},"v":1}}"#);
-        pong.into_bytes()
-    }
-
-    #[test]
-    fn only_what_a_pong_vouches_for_is_read() {
-        let mut sender = Sender::new(Instant::now());
-        sender.sent = 5;
-        sender.hear(br#"{"c":"U","t":"bench","p":{}}"#);
-        assert_eq!(sender.read, 0);
-        sender.hear(&pong(0));
-        sender.hear(&pong(0));
-        assert_eq!((sender.read, sender.is_done()), (2, false));
-        // Two pings were dropped; the answer to the question that came after them vouches for all.
-        sender.hear(&pong(4));
-        assert_eq!(sender.read, 4);
-        sender.hear(&pong(0));
-        sender.hear(&pong(0));
-        assert_eq!((sender.read, sender.is_done()), (5, true));
-    }
 }

@@ -1,9 +1,11 @@
 //! One process of the load. Its parent writes a [`Plan`] on its stdin; it writes [`Said`] on its
 //! stdout, one JSON document a line; then it does its part until it is done, or the parent says
 //! [`Order::Finish`] or is gone. `plan` is what they say, `pace` has things happen when they are due,
-//! `flood` and `fan` are work for [`wse_e2e::raw`], all other work is that of [`crate::connection`]s.
+//! `flood` (with `block`s from `sender`s) and `fan` are work for [`wse_e2e::raw`], all other work is that
+//! of [`crate::connection`]s, `storms` part of it.
 
 mod alarm;
+mod block;
 mod fan;
 mod flood;
 pub(crate) mod pace;
@@ -11,8 +13,10 @@ mod parent;
 pub(crate) mod plan;
 mod publishing;
 mod raw;
+mod sender;
+mod storms;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::{replace, take};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +30,7 @@ use self::pace::Pace;
 use self::parent::{Parent, say};
 use self::plan::{Arrival, Order, Plan, Said, Work};
 use crate::connection::{self, Crowd};
+use crate::latency::Latency;
 use crate::moves::Track;
 use crate::processor::Stopwatch;
 
@@ -46,7 +51,7 @@ pub(crate) fn run() -> Result<(), String> {
 
 fn perform(plan: &Plan, parent: &mut Parent) -> Result<(), String> {
     match &plan.work {
-        Work::Flood { bytes, seconds } => flood::run(plan, *bytes, *seconds, parent),
+        Work::Flood(work) => flood::run(plan, work, parent),
         Work::Fan(work) => fan::run(plan, work, parent),
         _ => tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -79,10 +84,13 @@ async fn conduct(plan: &Plan, parent: &mut Parent) -> Result<(), String> {
         order = parent.order() => order?,
     };
     if let Some(Order::Begin) = order {
-        watch = Stopwatch::start();
+        // The first storm has been work already.
+        if !matches!(plan.work, Work::Storms(_)) {
+            watch = Stopwatch::start();
+        }
         let began = Instant::now();
         order = tokio::select! {
-            () = work(plan, &crowd, began) => Some(Order::Finish { messages_each: 0 }),
+            () = work(plan, &crowd, began, &mut watch) => Some(Order::Finish { messages_each: 0 }),
             order = parent.order() => order?,
         };
         account(plan, &crowd, began);
@@ -99,11 +107,13 @@ async fn conduct(plan: &Plan, parent: &mut Parent) -> Result<(), String> {
 
 fn crowd(plan: &Plan) -> Result<Crowd, String> {
     let tracks = || RefCell::new((0..plan.connections).map(|_| Track::default()).collect());
+    let tls = plan.tls()?;
     let door = |url: &String| Dial {
         url: url.clone(),
         auth: Auth::Cookie(plan.token.clone()),
         origin: None,
         source: None,
+        tls: tls.clone(),
     };
     let phases = |turns: &plan::Turns| {
         let phases = (0..plan.connections).map(|number| turns.phase(plan, number));
@@ -116,11 +126,12 @@ fn crowd(plan: &Plan) -> Result<Crowd, String> {
         } => (*ping_seconds, *reconnect, None),
         Work::Ramp { ping_seconds, .. } => (*ping_seconds, true, None),
         Work::Turns(turns) => (0, false, Some(phases(turns))),
-        Work::Reconnect | Work::Flood { .. } | Work::Fan(_) => (0, false, None),
+        Work::Reconnect | Work::Storms(_) | Work::Flood(_) | Work::Fan(_) => (0, false, None),
     };
     Ok(Crowd {
         doors: plan.doors.iter().map(door).collect(),
         source: plan.source,
+        gone: Cell::default(),
         topics: plan.topics.clone(),
         slots: Semaphore::new(plan.concurrency),
         ping: Duration::from_secs(ping_seconds),
@@ -162,7 +173,7 @@ async fn open(plan: &Plan, crowd: &Rc<Crowd>) {
 }
 
 /// Does the work from its beginning to its end.
-async fn work(plan: &Plan, crowd: &Rc<Crowd>, began: Instant) {
+async fn work(plan: &Plan, crowd: &Rc<Crowd>, began: Instant, watch: &mut Stopwatch) {
     match &plan.work {
         Work::Turns(turns) => {
             let asked = u64::from(turns.each) * crowd.seen.borrow().opened;
@@ -171,15 +182,8 @@ async fn work(plan: &Plan, crowd: &Rc<Crowd>, began: Instant) {
             wait(crowd, |crowd| crowd.seen.borrow().deeds.done >= asked).await;
         }
         Work::Reconnect => {
-            for task in crowd.keeping.take() {
-                task.abort();
-            }
-            {
-                let mut seen = crowd.seen.borrow_mut();
-                seen.held = 0;
-                let first = (take(&mut seen.opened), take(&mut seen.handshake));
-                crowd.first.replace(Some(first));
-            }
+            let first = lose(crowd);
+            crowd.first.replace(Some(first));
             let plan = Plan {
                 arrival: Arrival::AtOnce,
                 ..plan.clone()
@@ -197,12 +201,26 @@ async fn work(plan: &Plan, crowd: &Rc<Crowd>, began: Instant) {
             }
             std::future::pending::<()>().await;
         }
-        Work::Hold { .. } | Work::Flood { .. } | Work::Fan(_) => {}
+        Work::Storms(until) => storms::run(plan, crowd, until, watch).await,
+        Work::Hold { .. } | Work::Flood(_) | Work::Fan(_) => {}
     }
 }
 
-/// Notes what was due, however the work ended, and how long it took.
+/// All lose their connection at once: how many had come in, and how fast.
+fn lose(crowd: &Crowd) -> (u64, Latency) {
+    for task in crowd.keeping.take() {
+        task.abort();
+    }
+    let mut seen = crowd.seen.borrow_mut();
+    seen.held = 0;
+    (take(&mut seen.opened), take(&mut seen.handshake))
+}
+
+/// Notes what was due, however the work ended, and how long it took; storms do that themselves.
 fn account(plan: &Plan, crowd: &Crowd, began: Instant) {
+    if matches!(plan.work, Work::Storms(_)) {
+        return;
+    }
     let took = began.elapsed();
     let mut seen = crowd.seen.borrow_mut();
     seen.deeds.seconds = took.as_secs_f64();

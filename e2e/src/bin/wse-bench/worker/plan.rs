@@ -1,9 +1,15 @@
 //! What a parent and its worker say to each other, one JSON document a line.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
+
+use wse_e2e::raw::Dialect;
+use wse_e2e::tls::trust;
 
 use crate::latency::Latency;
 use crate::ramp::Ramp;
@@ -15,6 +21,10 @@ pub(crate) struct Plan {
     /// URLs of gateways; connections go to each in turn.
     pub(crate) doors: Vec<String>,
     pub(crate) token: String,
+    /// What the server is checked with, over TLS.
+    pub(crate) ca: Option<PathBuf>,
+    /// Of raw clients; the others speak WSE's.
+    pub(crate) dialect: Dialect,
     /// The first local address to connect from; others follow it.
     pub(crate) source: Option<Ipv4Addr>,
     /// This worker's number, and how many there are.
@@ -61,10 +71,45 @@ pub(crate) enum Work {
     Turns(Turns),
     /// To lose their connection at [`Order::Begin`], all at once, and to come back.
     Reconnect,
-    /// To send messages of so many bytes as fast as they are taken, for so long.
-    Flood { bytes: usize, seconds: f64 },
+    /// To send as fast as it is answered.
+    Flood(Flood),
+    /// To come in, and from [`Order::Begin`] on to lose their connection and to come in again, all at
+    /// once each time.
+    Storms(Until),
     /// To receive, until [`Order::Finish`].
     Fan(Fan),
+}
+
+/// The same over and over.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Flood {
+    pub(crate) content: Content,
+    /// Frames between two pings. None: as many as make a large write.
+    pub(crate) frames: Option<usize>,
+    pub(crate) until: Until,
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) enum Content {
+    /// An application's messages, as long as that with their envelope.
+    Messages { bytes: usize },
+    /// Those with so many bytes of text, which are deflated (RFC 7692).
+    Deflated { bytes: usize },
+    /// Subscriptions by turns to a topic and from it.
+    Changes,
+    /// Subscriptions to topics of which the token allows some.
+    Checks,
+}
+
+/// When there was enough of it.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Until {
+    /// It takes at least so long, and as long as it takes to do so much for each connection, but no longer
+    /// than the last.
+    pub(crate) seconds: f64,
+    pub(crate) each: u64,
+    pub(crate) most_seconds: f64,
 }
 
 /// Questions on a fixed schedule.
@@ -93,6 +138,11 @@ pub(crate) struct Fan {
     pub(crate) has_schedule: bool,
     /// Given to one worker only.
     pub(crate) publisher: Option<Publisher>,
+    /// The first so many of the connections subscribe, the others are only there. None: all do.
+    pub(crate) subscribers: Option<usize>,
+    /// Whether they offer compression, inflate what is compressed, and look whether it is what was
+    /// published.
+    pub(crate) deflates: bool,
 }
 
 /// Publishes on the first topic of the plan.
@@ -102,7 +152,8 @@ pub(crate) struct Publisher {
     pub(crate) key: String,
     /// Publications a second, on a fixed schedule. None: as many as are delivered.
     pub(crate) per_second: Option<f64>,
-    pub(crate) seconds: f64,
+    /// Things are publications, of the publisher alone.
+    pub(crate) until: Until,
     /// Bytes of each message, its envelope with them.
     pub(crate) bytes: usize,
 }
@@ -153,6 +204,70 @@ impl Progress {
     }
 }
 
+impl Plan {
+    /// None: the doors are not `wss`.
+    ///
+    /// # Errors
+    /// When there is no certificate.
+    pub(crate) fn tls(&self) -> Result<Option<Arc<ClientConfig>>, String> {
+        let is_secure = self.doors.iter().any(|door| door.starts_with("wss:"));
+        let trust = || trust(self.ca.as_deref()).map_err(|error| error.to_string());
+        is_secure.then(trust).transpose()
+    }
+}
+
+impl Work {
+    /// Whether raw clients offer compression.
+    pub(crate) fn deflates(&self) -> bool {
+        match self {
+            Self::Flood(flood) => matches!(flood.content, Content::Deflated { .. }),
+            Self::Fan(fan) => fan.deflates,
+            Self::Hold { .. }
+            | Self::Ramp { .. }
+            | Self::Reconnect
+            | Self::Storms(_)
+            | Self::Turns(_) => false,
+        }
+    }
+}
+
+impl Flood {
+    /// Of messages with so many bytes, for so long.
+    pub(crate) fn of_messages(bytes: usize, seconds: f64) -> Self {
+        Self {
+            content: Content::Messages { bytes },
+            frames: None,
+            until: Until::seconds(seconds),
+        }
+    }
+}
+
+impl Until {
+    /// It takes so long.
+    pub(crate) fn seconds(seconds: f64) -> Self {
+        Self {
+            seconds,
+            each: 0,
+            most_seconds: seconds,
+        }
+    }
+
+    pub(crate) fn least(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    pub(crate) fn most(&self) -> Duration {
+        Duration::from_secs_f64(self.most_seconds)
+    }
+
+    /// Whether so much after so long is enough for so many connections.
+    pub(crate) fn is_over(&self, elapsed: Duration, done: u64, connections: u64) -> bool {
+        let seconds = elapsed.as_secs_f64();
+        let is_enough = seconds >= self.seconds && done >= self.each * connections;
+        is_enough || seconds >= self.most_seconds
+    }
+}
+
 impl Turns {
     /// When a connection of a worker asks first, after the beginning: all take turns.
     pub(crate) fn phase(&self, plan: &Plan, connection: usize) -> Duration {
@@ -169,5 +284,29 @@ impl Turns {
     pub(crate) fn due(&self, after_first: Duration) -> u64 {
         let due = after_first.as_micros() / u128::from(self.every_us.max(1)) + 1;
         u64::try_from(due).unwrap_or(u64::MAX).min(self.each.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_over_after_both_the_time_and_the_work_or_at_the_latest() {
+        let until = Until {
+            seconds: 1.0,
+            each: 10,
+            most_seconds: 5.0,
+        };
+        for (seconds, done, is_over) in [
+            (0.5, 1_000, false),
+            (1.0, 29, false),
+            (1.0, 30, true),
+            (4.9, 0, false),
+            (5.0, 0, true),
+        ] {
+            let elapsed = Duration::from_secs_f64(seconds);
+            assert_eq!(until.is_over(elapsed, done, 3), is_over, "{seconds} {done}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mio::Poll;
 use wse_e2e::raw::{Api, Caller};
 
+use super::block::quotes;
 use super::now_us;
 use super::parent::say;
 use super::plan::{Publisher, Said};
@@ -43,11 +44,10 @@ impl<'a> Publishing<'a> {
     ) -> Result<Self, String> {
         let api = api(plan);
         let caller = Caller::connect(&api, number, poll).map_err(|error| error.to_string())?;
-        let envelope = message(0, now_us(), "").len();
         Ok(Self {
             plan,
             topic: serde_json::to_string(topic).map_err(|error| error.to_string())?,
-            text: "x".repeat(plan.bytes.saturating_sub(envelope)),
+            text: quotes(text_bytes(plan)),
             caller,
             begin: Instant::now(),
             begin_us: now_us(),
@@ -60,11 +60,13 @@ impl<'a> Publishing<'a> {
     pub(super) fn publish(&mut self, delivered: u64) -> Result<(), String> {
         let bytes = self.plan.bytes.max(1) as u64;
         let batch = (BATCH_BYTES / bytes).clamp(1, BATCH);
-        let elapsed = self.begin.elapsed().as_secs_f64();
-        let is_over = elapsed >= self.plan.seconds;
+        let (until, elapsed) = (&self.plan.until, self.begin.elapsed());
+        let is_over = until.is_over(elapsed, self.next, 1);
         match self.plan.per_second {
             Some(rate) => {
-                let due = (elapsed.min(self.plan.seconds) * rate) as u64;
+                // The first is due at once.
+                let due = (elapsed.as_secs_f64() * rate) as u64 + 1;
+                let due = due.min((until.seconds * rate) as u64);
                 while self.next < due {
                     self.call((due - self.next).min(batch))?;
                 }
@@ -85,7 +87,7 @@ impl<'a> Publishing<'a> {
     /// How long there is nothing to do. Not less than a moment: each call costs the server something.
     pub(super) fn rest(&self) -> Duration {
         let rest = self.plan.per_second.map_or(REST_MOST, |rate| {
-            let due = Duration::from_secs_f64((self.next + 1) as f64 / rate);
+            let due = Duration::from_secs_f64(self.next as f64 / rate);
             due.saturating_sub(self.begin.elapsed())
         });
         rest.clamp(REST_LEAST, REST_MOST)
@@ -118,6 +120,12 @@ impl<'a> Publishing<'a> {
         let call = api(self.plan).call("/publish/batch", &body);
         self.caller.call(&call).map_err(|error| error.to_string())
     }
+}
+
+/// Bytes of the text in a message, which has as many as it should have.
+pub(super) fn text_bytes(plan: &Publisher) -> usize {
+    let envelope = message(0, now_us(), "").len();
+    plan.bytes.saturating_sub(envelope)
 }
 
 fn api(plan: &Publisher) -> Api<'_> {

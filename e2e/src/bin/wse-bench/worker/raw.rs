@@ -1,15 +1,16 @@
 //! What a worker of raw clients does before and after its work.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hyper::Uri;
 use mio::Poll;
+use rustls::ClientConfig;
 use serde_json::Value;
-use wse_e2e::raw::{self, Client, Door, Newcomer, masked, system};
+use wse_e2e::raw::{self, Client, Door, Newcomer, OFFER, Tls};
 
 use super::parent::{Parent, say};
-use super::plan::{Order, Plan, Said};
+use super::plan::{Order, Plan, Said, Work};
 use crate::connection;
 use crate::processor::Stopwatch;
 use crate::report::Seen;
@@ -82,42 +83,59 @@ impl Crowd {
     }
 }
 
-/// Counts an error that the server sent.
-pub(super) fn note(payload: &[u8], told: &mut BTreeMap<String, u64>) {
-    if system(payload) == Some("error") {
-        let said: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let code = said["p"]["code"].as_str().unwrap_or("without a code");
-        *told.entry(code.to_owned()).or_default() += 1;
-    }
+/// Counts an error that the server sent, by its code.
+pub(super) fn note(said: &Value, told: &mut BTreeMap<String, u64>) {
+    let code = match &said["p"]["code"] {
+        Value::String(code) => code.clone(),
+        Value::Number(code) => code.to_string(),
+        _ => "without a code".to_owned(),
+    };
+    *told.entry(code).or_default() += 1;
 }
 
 fn newcomers(plan: &Plan) -> Result<Vec<Newcomer>, String> {
-    let doors = plan.doors.iter().map(|url| door(url));
+    let config = plan.tls()?;
+    let doors = plan.doors.iter().map(|url| door(url, config.as_ref()));
     let doors = doors.collect::<Result<Vec<_>, _>>()?;
-    let who = format!("Cookie: access_token={}", plan.token);
-    let hello = br#"{"c":"WSE","t":"client_hello","p":{"client_version":"wse-bench","protocol_version":1},"v":1}"#;
+    let mut who = format!("Cookie: access_token={}", plan.token);
+    if plan.work.deflates() {
+        who = format!("{who}\r\nSec-WebSocket-Extensions: {OFFER}");
+    }
+    let subscribers = match &plan.work {
+        Work::Fan(fan) => fan.subscribers,
+        _ => None,
+    };
+    let subscribes = |number| subscribers.is_none_or(|subscribers| number < subscribers);
     let newcomer = |number| {
-        let (address, host, path) = &doors[number % doors.len()];
+        let (door, host, path) = &doors[number % doors.len()];
         Newcomer {
             door: Door {
-                address: *address,
                 source: plan.source.map(|first| connection::source(first, number)),
-                tls: None,
+                ..door.clone()
             },
             request: raw::request(host, path, &who),
-            greetings: vec![masked(hello)],
-            topics: plan.topics.clone(),
+            dialect: plan.dialect,
+            greetings: vec![plan.dialect.greeting("wse-bench")],
+            topics: match subscribes(number) {
+                true => plan.topics.clone(),
+                false => Vec::new(),
+            },
         }
     };
     Ok((0..plan.connections).map(newcomer).collect())
 }
 
-/// The address, the host and the path of a URL.
-fn door(url: &str) -> Result<(SocketAddr, String, String), String> {
+/// Where a URL leads, its host and its path.
+fn door(url: &str, config: Option<&Arc<ClientConfig>>) -> Result<(Door, String, String), String> {
     let bad = |why: String| format!("{url}: {why}");
     let uri: Uri = url.parse().map_err(|error| bad(format!("{error}")))?;
     let host = uri.authority().map_or("", |it| it.as_str());
-    let address = address(host).map_err(bad)?;
+    let tls = config.map(|config| Tls::new(config.clone(), uri.host().unwrap_or_default()));
+    let door = Door {
+        address: address(host).map_err(bad)?,
+        source: None,
+        tls: tls.transpose().map_err(|error| bad(error.to_string()))?,
+    };
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
-    Ok((address, host.to_owned(), path.to_owned()))
+    Ok((door, host.to_owned(), path.to_owned()))
 }

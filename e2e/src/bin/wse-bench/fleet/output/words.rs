@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::fleet::figures::{Delivered, Moved, Report};
 use crate::fleet::series::{Gap, Row};
 use crate::output::count;
-use crate::processor::WAITED;
+use crate::processor::remarks;
 
 /// Rows of the table of what happened over time, at the most.
 const ROWS: usize = 20;
@@ -61,20 +61,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
 
 /// What went wrong, or could not be seen.
 pub(super) fn warnings(report: &Report) -> Vec<String> {
-    let mut said = Vec::new();
-    if report.is_limited() {
-        let why = "the generator was the limit: a worker computed for more than 90 % of the time, so \
-                   that latencies are its own; --workers gives it more";
-        said.push(why.to_owned());
-    }
-    let waited = report.generator.iter().map(|it| it.waited);
-    let waited = waited.fold(0.0, f64::max);
-    if waited > WAITED {
-        let waited = waited * 100.0;
-        said.push(format!(
-            "the generator waited for a processor for {waited:.0} % of the time, which is in the figures"
-        ));
-    }
+    let mut said = remarks(&report.generator);
     for (why, many) in &report.connections.failures {
         said.push(format!("{} failed: {why}", count(*many)));
     }

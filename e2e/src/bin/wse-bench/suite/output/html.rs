@@ -1,7 +1,7 @@
 //! For a browser.
 
 use super::plots::plots;
-use super::table::{remarks, tables, verdict};
+use super::table::{remarks, tables};
 use crate::output::{Page, page_escape};
 use crate::suite::figures::Report;
 
@@ -23,8 +23,8 @@ pub(crate) fn html(report: &Report) -> Result<String, String> {
         );
     }
     let verdicts = report.thresholds.iter().map(|judged| {
-        let holds = judged.failed == Some(false);
-        (if holds { "good" } else { "bad" }, verdict(judged))
+        let holds = judged.holds();
+        (if holds { "good" } else { "bad" }, judged.words())
     });
     page.list(&verdicts.collect::<Vec<_>>());
     for table in tables(report) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{remarks, tables, verdict};
+use super::table::{remarks, tables};
 use crate::output::{markdown_escape, markdown_table};
 use crate::suite::figures::Report;
 
@@ -35,7 +35,7 @@ pub(crate) fn markdown(report: &Report) -> String {
         out.push('\n');
     }
     for judged in &report.thresholds {
-        let _ = writeln!(out, "- {}", markdown_escape(&verdict(judged)));
+        let _ = writeln!(out, "- {}", markdown_escape(&judged.words()));
     }
     if report.interrupted {
         out.push_str("\nEnded before its time: these are the figures so far.\n");

@@ -2,8 +2,9 @@
 
 use crate::latency::Summary;
 use crate::output::count;
-use crate::processor::WAITED;
-use crate::suite::figures::{Figures, Judged, Report};
+use crate::processor;
+use crate::server;
+use crate::suite::figures::{Figures, Report};
 use crate::suite::test::Test;
 
 /// The rounds of one test.
@@ -56,25 +57,7 @@ impl<'a> Table<'a> {
 
 /// What a table's columns do not tell.
 pub(super) fn remarks(figures: &Figures) -> Vec<String> {
-    let mut said = Vec::new();
-    let busy = figures.busiest() * 100.0;
-    if figures.is_limited {
-        said.push(format!(
-            "the generator was the limit: its busiest worker computed for {busy:.0} % of the time, so \
-             neither rate nor latency is told; --workers gives it more"
-        ));
-    }
-    let waited = figures
-        .generator
-        .iter()
-        .map(|it| it.waited)
-        .fold(0.0, f64::max);
-    if waited > WAITED {
-        let waited = waited * 100.0;
-        said.push(format!(
-            "the generator waited for a processor for {waited:.0} % of the time, which is in the figures"
-        ));
-    }
+    let mut said = processor::remarks(&figures.generator);
     if let Some(handshake) = &figures.handshake {
         said.push(format!(
             "handshake alone, however late it was begun: {handshake}"
@@ -113,7 +96,7 @@ pub(super) fn remarks(figures: &Figures) -> Vec<String> {
     for (code, many) in &figures.told {
         said.push(format!("the server said {code} {} times", count(*many)));
     }
-    said.extend(server(figures));
+    said.extend(server_count(figures));
     if let Some(limit) = figures.limit {
         let most = count(limit.stable as u64);
         said.push(match limit.failing {
@@ -128,32 +111,14 @@ pub(super) fn remarks(figures: &Figures) -> Vec<String> {
     said
 }
 
-/// A threshold, in words.
-pub(super) fn verdict(judged: &Judged) -> String {
-    let text = &judged.threshold;
-    match judged.failed {
-        Some(false) => format!("fail if {text}: it is not"),
-        Some(true) => format!("fail if {text}: it is, {}", judged.why),
-        None => format!("fail if {text}: {}", judged.why),
-    }
-}
-
-fn server(figures: &Figures) -> Option<String> {
+fn server_count(figures: &Figures) -> Option<String> {
     let has_messages = figures.sent.is_some() || figures.delivered.is_some();
     let Some(did) = &figures.server else {
         return has_messages.then(|| {
             "what the server did with each message is not known: it shows no metrics (--metrics)".into()
         });
     };
-    let each = did.iter().map(|did| {
-        let label = match did.label.as_str() {
-            "" => String::new(),
-            label => format!(" {label}"),
-        };
-        format!("{}{label} {}", did.metric, count(did.count))
-    });
-    let each: Vec<String> = each.collect();
-    (!each.is_empty()).then(|| format!("the server's own count: {}", each.join(", ")))
+    server::words(did)
 }
 
 fn latencies(latency: Option<&Summary>) -> [String; 5] {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{remarks, tables, verdict};
+use super::table::{remarks, tables};
 use crate::output::{BOLD, DIM, GREEN, Paint, RED, YELLOW, aligned};
 use crate::suite::figures::Report;
 
@@ -33,12 +33,8 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
         out.push('\n');
     }
     for judged in &report.thresholds {
-        let colour = if judged.failed == Some(false) {
-            GREEN
-        } else {
-            RED
-        };
-        let _ = writeln!(out, "{}", paint.paint(colour, &verdict(judged)));
+        let colour = if judged.holds() { GREEN } else { RED };
+        let _ = writeln!(out, "{}", paint.paint(colour, &judged.words()));
     }
     if report.interrupted {
         let ended = "ended before its time: these are the figures so far";
