@@ -89,8 +89,10 @@ async fn every_dimension_has_figures_and_the_gateway_counts_the_same() -> Outcom
         for cell in [messages, deflated] {
             assert_eq!(counted(cell, inbound, "no_backend"), of(cell, "done"));
         }
+        // Hellos of before, to which there is no answer, may be handled when it has begun.
         let handled = of(changes, "done") + of(changes, "pongs");
-        assert_eq!(counted(changes, inbound, "handled"), handled);
+        let hellos = handled..=handled + connections;
+        assert!(hellos.contains(&counted(changes, inbound, "handled")));
         // Of eight topics in a question, six are not allowed.
         let refused = counted(checks, "wse_subscriptions_refused_total", "not_permitted");
         assert_eq!(refused, of(checks, "done") / 8 * 6);

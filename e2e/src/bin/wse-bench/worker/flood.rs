@@ -96,7 +96,7 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
             let (Some(client), sender) = (&mut crowd.clients[number], &mut senders[number]) else {
                 continue;
             };
-            let (read, begun, block) = (sender.read, sender.begun(), block(number));
+            let (read, block) = (sender.read, block(number));
             let errors = &mut crowd.seen.deeds.told;
             let mut broken = None;
             let mut hear = |message: &[u8]| {
@@ -123,17 +123,17 @@ pub(super) fn run(plan: &Plan, flood: &Flood, parent: &mut Parent) -> Result<(),
             while matches!(came, Ok(true)) {
                 came = client.read_data(&mut buffer, &mut each);
             }
-            if let Some(error) = came.err().or(broken) {
-                under_way -= begun - read;
-                crowd.lose(number, &error);
-                continue;
-            }
             let more = sender.read - read;
             under_way -= more;
             if block.acks == 0 {
                 done += more * block.things;
             }
             last = last.max(sender.last);
+            if let Some(error) = came.err().or(broken) {
+                under_way -= sender.begun() - sender.read;
+                crowd.lose(number, &error);
+                continue;
+            }
             let may_write = event.is_writable() || more > 0;
             if may_write && !replace(&mut sender.is_ready, true) {
                 ready.push(number);
