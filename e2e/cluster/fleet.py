@@ -171,16 +171,19 @@ class Bench:
     def __init__(
         self, fleet: Fleet, connections: int, image: str, rate: int = 500, topic: str | None = "bench.all", name: str = "bench",
     ):  # fmt: skip
-        self.fleet, self.connections, self.name = fleet, connections, name
         arguments = ["hold", "--reconnect", "--output=json", f"--host={fleet.name}", "--port=80", "--seconds=600"]
         arguments += [f"--connections={connections}", f"--rate={rate}", "--workers=1"]
         arguments += [f"--topic={topic}"] if topic else []
-        arguments += [f"--secret={SECRET}", f"--issuer={ISSUER}"]
+        self._start(fleet, image, name, arguments)
+        kube.until("all clients are connected", self._holds)
+
+    def _start(self, fleet: Fleet, image: str, name: str, arguments: list[str], **more) -> None:
+        self.fleet, self.name = fleet, name
+        arguments = [*arguments, f"--secret={SECRET}", f"--issuer={ISSUER}"]
         container = {"name": "bench", "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments}
-        spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 60}
+        spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 60, **more}
         kube.kubectl("delete", "pod", name, "--namespace", fleet.namespace, "--ignore-not-found")
         kube.apply(fleet.namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
-        kube.until("all clients are connected", self._holds)
 
     def report(self) -> dict:
         """Ends the clients, and says what became of them."""
@@ -204,6 +207,38 @@ class Bench:
         log = kube.kubectl("logs", "--namespace", self.fleet.namespace, self.name).splitlines()
         held = [line for line in log if '"holding"' in line]
         return held if held else f"{log[-3:]}"
+
+
+class Looker(Bench):
+    """The same as `wse-bench fleet`, which looks at the fleet meanwhile. By default it may."""
+
+    def __init__(self, fleet: Fleet, image: str, stages: str, cluster: str = "", account: str = "looker"):
+        names = {"metadata": {"name": "looker"}}
+        rules = [
+            {"apiGroups": ["wse.dev"], "resources": ["wseclusters"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+            {"apiGroups": [""], "resources": ["pods/proxy"], "verbs": ["get"]},
+        ]
+        group = "rbac.authorization.k8s.io"
+        kube.apply(
+            fleet.namespace,
+            {"apiVersion": "v1", "kind": "ServiceAccount", **names},
+            {"apiVersion": f"{group}/v1", "kind": "Role", **names, "rules": rules},
+            {
+                "apiVersion": f"{group}/v1", "kind": "RoleBinding", **names,
+                "roleRef": {"apiGroup": group, "kind": "Role", "name": "looker"},
+                "subjects": [{"kind": "ServiceAccount", "name": "looker", "namespace": fleet.namespace}],
+            },
+        )  # fmt: skip
+        arguments = ["fleet", "--output=json", f"--cluster={fleet.namespace}/{cluster or fleet.name}"]
+        arguments += [f"--host={fleet.name}", "--port=80", f"--stage={stages}"]
+        self._start(fleet, image, "looker", arguments, serviceAccountName=account)
+
+    def complaint(self) -> str:
+        """What it said when it ended by itself, in vain."""
+        place = ("--namespace", self.fleet.namespace, self.name)
+        kube.until("it gives up", lambda: kube.get("pod", *place)["status"]["phase"] == "Failed")
+        return kube.kubectl("logs", *place)
 
 
 @contextmanager

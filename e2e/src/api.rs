@@ -1,6 +1,7 @@
 //! The backends' side of a gateway.
 
-use hyper::Method;
+use hyper::header::{AUTHORIZATION, HeaderName, ORIGIN};
+use hyper::{Method, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,7 +12,8 @@ use crate::http::Http;
 #[derive(Clone, Debug)]
 pub struct Api {
     base: String,
-    key: String,
+    /// Says that it may.
+    credential: (HeaderName, String),
     http: Http,
 }
 
@@ -29,7 +31,18 @@ impl Api {
     pub fn new(base: &str, key: &str) -> Self {
         Self {
             base: base.trim_end_matches('/').to_owned(),
-            key: key.to_owned(),
+            credential: (AUTHORIZATION, format!("Bearer {key}")),
+            http: Http::new(),
+        }
+    }
+
+    /// The page of a local fleet, which takes publications from itself alone.
+    pub(crate) fn of_page(url: &str) -> Self {
+        let own = url.parse::<Uri>().ok();
+        let own = own.and_then(|it| it.authority().map(ToString::to_string));
+        Self {
+            base: url.to_owned(),
+            credential: (ORIGIN, format!("http://{}", own.unwrap_or_default())),
             http: Http::new(),
         }
     }
@@ -63,7 +76,7 @@ impl Api {
         let body = body.to_string().into_bytes();
         let answer = self
             .http
-            .call(Method::POST, &url, Some(&self.key), Some(body));
+            .call(Method::POST, &url, Some(&self.credential), Some(body));
         answer.await
     }
 
@@ -73,7 +86,9 @@ impl Api {
     /// As [`Api::publish`]; [`Error::Protocol`] when the answer is not JSON.
     pub async fn ask(&self, path: &str) -> Result<Value, Error> {
         let url = format!("{}{path}", self.base);
-        let answer = self.http.call(Method::GET, &url, Some(&self.key), None);
+        let answer = self
+            .http
+            .call(Method::GET, &url, Some(&self.credential), None);
         let answer = answer.await?;
         serde_json::from_str(&answer)
             .map_err(|error| Error::Protocol(format!("GET {url} answered {answer}: {error}")))

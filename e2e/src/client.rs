@@ -327,7 +327,7 @@ async fn tcp(uri: &Uri, source: Option<IpAddr>) -> Result<TcpStream, Error> {
     let address = format!(
         "{}:{}",
         uri.host().unwrap_or_default(),
-        uri.port_u16().unwrap_or(match uri.scheme_str() {
+        uri.port_u16().unwrap_or_else(|| match uri.scheme_str() {
             Some("wss") => 443,
             _ => 80,
         })

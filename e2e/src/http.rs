@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -37,12 +37,12 @@ impl Http {
         &self,
         method: Method,
         url: &str,
-        bearer: Option<&str>,
+        header: Option<&(HeaderName, String)>,
         json: Option<Vec<u8>>,
     ) -> Result<Answer, Error> {
         let mut request = Request::builder().method(method).uri(url);
-        if let Some(bearer) = bearer {
-            request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -81,10 +81,10 @@ impl Http {
         &self,
         method: Method,
         url: &str,
-        bearer: Option<&str>,
+        header: Option<&(HeaderName, String)>,
         json: Option<Vec<u8>>,
     ) -> Result<String, Error> {
-        let answer = self.ask(method.clone(), url, bearer, json).await?;
+        let answer = self.ask(method.clone(), url, header, json).await?;
         if !(200..300).contains(&answer.status) {
             return Err(Error::Answered {
                 method: method.to_string(),

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use hyper::Method;
+use hyper::header::AUTHORIZATION;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -201,7 +202,8 @@ impl Gateway {
 
     async fn ask(&self, method: Method, path: &str, bearer: Option<&str>) -> Result<Answer, Error> {
         let url = format!("http://{}{path}", self.config.listen.admin);
-        let answer = self.http.ask(method, &url, bearer, None).await?;
+        let bearer = bearer.map(|token| (AUTHORIZATION, format!("Bearer {token}")));
+        let answer = self.http.ask(method, &url, bearer.as_ref(), None).await?;
         Ok(Answer {
             status: answer.status,
             body: answer.body,

@@ -5,18 +5,17 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use hyper::Method;
-use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::gateway::program;
-use super::{Scratch, Signal, signal};
+use super::{Page, Scratch, Shown, Signal, signal};
 use crate::Error;
 use crate::api::Api;
-use crate::http::Http;
 
 /// How long it may take to start, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The fleet's file.
+const FILE: &str = "fleet.yaml";
 
 /// A running `wse-operator up`. Dropping it kills it, and with it all that it started.
 #[derive(Debug)]
@@ -25,41 +24,7 @@ pub struct Up {
     dir: Scratch,
     /// Where clients connect.
     pub url: String,
-    page: String,
-    http: Http,
-}
-
-/// The fleet as its page shows it.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Shown {
-    /// The load tier.
-    pub tier: String,
-    /// Every pod.
-    pub pods: Vec<ShownPod>,
-    /// What holds and what does not.
-    pub conditions: Vec<ShownCondition>,
-}
-
-/// A pod on the page.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ShownPod {
-    /// Its name.
-    pub name: String,
-    /// Such as `ready` or `draining`.
-    pub state: String,
-    /// Clients in it. None: it does not say.
-    pub sessions: Option<u32>,
-}
-
-/// A condition on the page.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ShownCondition {
-    /// What it is about.
-    pub r#type: String,
-    /// Whether it is as it should be.
-    pub holds: bool,
-    /// In words.
-    pub message: String,
+    page: Page,
 }
 
 impl Up {
@@ -69,7 +34,7 @@ impl Up {
     /// [`Error::Process`] with what it said when it ends before.
     pub async fn start(text: &str, options: &[&str]) -> Result<Self, Error> {
         let dir = Scratch::new("up")?;
-        let file = dir.write("fleet.yaml", text)?;
+        let file = dir.write(FILE, text)?;
         let program = program("wse-operator")?;
         let failed = |error| Error::Process(format!("cannot start {}: {error}", program.display()));
         let log = File::create(dir.path().join("log")).map_err(failed)?;
@@ -87,8 +52,7 @@ impl Up {
             child,
             dir,
             url: String::new(),
-            page: String::new(),
-            http: Http::new(),
+            page: Page::new(""),
         };
         for _ in 0..PATIENCE.as_secs() * 10 {
             let said = up.said();
@@ -98,7 +62,7 @@ impl Up {
                     line.map(|rest| rest.trim().to_owned())
                 };
                 up.url = word("WebSocket").unwrap_or_default();
-                up.page = word("Page").unwrap_or_default();
+                up.page = Page::new(&word("Page").unwrap_or_default());
                 return Ok(up);
             }
             if let Some(status) = up.status()? {
@@ -114,14 +78,25 @@ impl Up {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// Changes the file to this text, which the run follows.
+    ///
+    /// # Errors
+    /// [`Error::Process`] when it cannot be written.
+    pub fn edit(&self, text: &str) -> Result<(), Error> {
+        self.dir.write(FILE, text).map(drop)
+    }
+
+    /// Its page.
+    pub fn page(&self) -> &Page {
+        &self.page
+    }
+
     /// What its page shows.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], [`Error::Protocol`] when it is not the page's JSON.
+    /// As [`Page::shown`].
     pub async fn shown(&self) -> Result<Shown, Error> {
-        let url = format!("{}fleet", self.page);
-        let body = self.http.call(Method::GET, &url, None, None).await?;
-        serde_json::from_str(&body).map_err(|error| Error::Protocol(format!("{error} in {body}")))
+        self.page.shown().await
     }
 
     /// A backend that calls the gateway that the terminal named last.

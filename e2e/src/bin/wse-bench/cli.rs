@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::compare;
+use crate::fleet;
 use crate::peers;
 use crate::stress;
 use crate::suite::Arguments;
@@ -61,6 +62,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         messages: Messages,
     },
+    /// Has connections come and go, by stages, at a fleet that follows its load: connections of each pod,
+    /// the load tier, pods that should be and are there, and reconnects, second by second.
+    Fleet(fleet::Arguments),
     /// Compare the gateway that is beside this program with servers on other libraries, on the same work in
     /// one run. They are installed by cargo, go, npm and pip into a cache; one that cannot be is left out,
     /// and the report says why.
@@ -75,11 +79,11 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Output {
-    /// One page in one file, with plots. Of the tests and of stress only.
+    /// One page in one file, with plots. Not of the single steps.
     Html,
     /// For programs.
     Json,
-    /// Tables, for a README or an issue. Of the tests and of stress only.
+    /// Tables, for a README or an issue. Not of the single steps.
     Markdown,
     /// For people.
     Text,

@@ -9,10 +9,11 @@
 //! they saw; `worker` is what one of them does; `connection` is what one ordinary connection goes through
 //! (tokio-tungstenite: no code of ours judges ours), while rates come from [`wse_e2e::raw`], where a message
 //! costs next to nothing. `round` conducts a crew from its first connection to its last. `latency`, `moves`,
-//! `numbers`, `processor` and `report` are the figures, `threshold` is what they may not be, `server` what the server itself says it did;
-//! `output` lays out what is printed, `progress` is for who waits, `interrupt` for who does not.
-//! `stress` loads a server level by level, with the same crews; `compare` reads two reports of either.
-//! `peers` and `fleet` are to be folders beside them, and to use a crew as they do.
+//! `numbers`, `processor` and `report` are the figures, `threshold` is what they may not be, `server` what the
+//! server itself says it did; `output` lays out what is printed, `progress` is for who waits, `interrupt` for who does not.
+//! `stress` loads a server level by level, with the same crews; `fleet` looks at what a fleet is while its
+//! load changes, as a `ramp` has it; `peers` loads servers on other libraries; `compare` reads two reports of
+//! the tests or of `stress`.
 //!
 //! Why it is so: `docs/decisions/0007-wse-bench.md`.
 
@@ -20,6 +21,7 @@ mod cli;
 mod compare;
 mod connection;
 mod crew;
+mod fleet;
 mod interrupt;
 mod latency;
 mod moves;
@@ -29,6 +31,7 @@ mod peers;
 mod processor;
 mod progress;
 mod publish;
+mod ramp;
 mod report;
 mod round;
 mod server;
@@ -105,6 +108,7 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
     };
     match command {
         Command::Compare(arguments) => return compare::run(arguments, cli.output),
+        Command::Fleet(arguments) => return fleet::run(&cli.target, arguments, cli.output).await,
         Command::Stress(arguments) => {
             return stress::run(&cli.target, arguments, cli.output).await;
         }
@@ -153,7 +157,11 @@ async fn run(cli: Cli) -> Result<ExitCode, String> {
             report.published = Some(sent);
             report
         }
-        Command::Compare(_) | Command::Peers(_) | Command::Stress(_) | Command::Worker => {
+        Command::Compare(_)
+        | Command::Fleet(_)
+        | Command::Peers(_)
+        | Command::Stress(_)
+        | Command::Worker => {
             return Err("it is no single step".into());
         }
     };

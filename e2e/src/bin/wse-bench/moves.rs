@@ -22,10 +22,8 @@ pub(crate) struct Moves {
     connections: BTreeMap<u32, u64>,
     /// How connections were closed, by code.
     closes: BTreeMap<u16, u64>,
-    /// Attempts to connect that came to nothing; why is in the report's failures.
-    failed_attempts: u64,
-    /// Closes with 4300 by the tenth of a second since the start.
-    tenths: BTreeMap<u64, u64>,
+    /// What happened, by the tenth of a second since the start.
+    tenths: BTreeMap<u64, Moment>,
     /// Microseconds from the start to the first close with 4300, and to the last.
     span_us: Option<(u64, u64)>,
     /// Connections at the end, by node.
@@ -40,9 +38,28 @@ pub(crate) struct Moves {
     repeated: u64,
 }
 
+/// What happened in a stretch of time.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Moment {
+    /// Connections that came in, be it again.
+    pub(crate) came: u64,
+    /// Those of them that came back, after whatever end.
+    pub(crate) returned: u64,
+    /// Connections that ended, be it as they were meant to.
+    pub(crate) went: u64,
+    /// Closes with 4300.
+    pub(crate) asked: u64,
+    /// Attempts to connect that came to nothing; why is in the report's failures.
+    pub(crate) failed_attempts: u64,
+    /// Messages that arrived.
+    pub(crate) delivered: u64,
+}
+
 /// One connection, through all its moves.
 #[derive(Debug, Default)]
 pub(crate) struct Track {
+    /// Whether it ever came to a node.
+    has_come: bool,
     /// The node that it is on. None: it is away.
     pub(crate) node: Option<String>,
     /// How often it was asked to move and has come back.
@@ -59,18 +76,23 @@ impl Moves {
     pub(crate) fn close(&mut self, code: u16, after_us: u64) -> bool {
         *self.closes.entry(code).or_default() += 1;
         if code == MOVE {
-            *self.tenths.entry(after_us / 100_000).or_default() += 1;
+            self.moment(after_us).asked += 1;
             self.widen((after_us, after_us));
         }
         code == MOVE
     }
 
-    pub(crate) fn fail(&mut self) {
-        self.failed_attempts += 1;
+    /// The stretch in which something happens so long after the start.
+    pub(crate) fn moment(&mut self, after_us: u64) -> &mut Moment {
+        self.tenths.entry(after_us / 100_000).or_default()
     }
 
-    /// Adds where one connection is at the end, and what it went through.
+    /// Adds where one connection is at the end, and what it went through. One that never came went
+    /// through nothing.
     pub(crate) fn add(&mut self, track: &Track) {
+        if !track.has_come {
+            return;
+        }
         *self.connections.entry(track.moves).or_default() += 1;
         if let Some(node) = &track.node {
             *self.nodes.entry(node.clone()).or_default() += 1;
@@ -83,9 +105,10 @@ impl Moves {
     pub(crate) fn merge(&mut self, other: &Self) {
         merge(&mut self.connections, &other.connections);
         merge(&mut self.closes, &other.closes);
-        merge(&mut self.tenths, &other.tenths);
+        for (&tenth, moment) in &other.tenths {
+            self.tenths.entry(tenth).or_default().add(moment);
+        }
         merge(&mut self.nodes, &other.nodes);
-        self.failed_attempts += other.failed_attempts;
         self.missing += other.missing;
         self.lost += other.lost;
         self.repeated += other.repeated;
@@ -94,16 +117,35 @@ impl Moves {
         }
     }
 
+    /// What happened in each second from the start to the last in which something did.
+    pub(crate) fn seconds(&self) -> Vec<Moment> {
+        let last = self.tenths.keys().next_back();
+        let seconds = last.map_or(0, |last| last / 10 + 1);
+        let mut all = vec![Moment::default(); usize::try_from(seconds).unwrap_or(0)];
+        for (tenth, moment) in &self.tenths {
+            all[usize::try_from(tenth / 10).unwrap_or(0)].add(moment);
+        }
+        all
+    }
+
+    /// All that happened.
+    pub(crate) fn total(&self) -> Moment {
+        let mut total = Moment::default();
+        self.tenths.values().for_each(|moment| total.add(moment));
+        total
+    }
+
     /// The same with times in seconds.
     pub(crate) fn summary(&self) -> Summary<'_> {
+        let asked = self.tenths.iter().map(|(&tenth, it)| (tenth, it.asked));
         let seconds = |us: u64| us as f64 / 1_000_000.0;
         Summary {
             connections: &self.connections,
             closes: &self.closes,
-            failed_attempts: self.failed_attempts,
+            failed_attempts: self.total().failed_attempts,
             first_seconds: self.span_us.map(|(first, _)| seconds(first)),
             last_seconds: self.span_us.map(|(_, last)| seconds(last)),
-            tenths: &self.tenths,
+            tenths: asked.filter(|(_, asked)| *asked > 0).collect(),
             nodes: &self.nodes,
             missing: self.missing,
             lost: self.lost,
@@ -117,19 +159,31 @@ impl Moves {
     }
 }
 
+impl Moment {
+    fn add(&mut self, other: &Self) {
+        self.came += other.came;
+        self.returned += other.returned;
+        self.went += other.went;
+        self.asked += other.asked;
+        self.failed_attempts += other.failed_attempts;
+        self.delivered += other.delivered;
+    }
+}
+
 /// [`Moves`] for a report.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary<'a> {
-    connections: &'a BTreeMap<u32, u64>,
-    closes: &'a BTreeMap<u16, u64>,
+    pub(crate) connections: &'a BTreeMap<u32, u64>,
+    pub(crate) closes: &'a BTreeMap<u16, u64>,
     failed_attempts: u64,
     first_seconds: Option<f64>,
     last_seconds: Option<f64>,
-    tenths: &'a BTreeMap<u64, u64>,
+    /// Closes with 4300 by the tenth of a second since the start.
+    tenths: BTreeMap<u64, u64>,
     nodes: &'a BTreeMap<String, u64>,
-    missing: u64,
-    lost: u64,
-    repeated: u64,
+    pub(crate) missing: u64,
+    pub(crate) lost: u64,
+    pub(crate) repeated: u64,
 }
 
 impl fmt::Display for Moves {
@@ -151,7 +205,8 @@ impl fmt::Display for Moves {
         for (node, connections) in &self.nodes {
             writeln!(f, "now        {connections} on {node}")?;
         }
-        writeln!(f, "attempts   {} came to nothing", self.failed_attempts)?;
+        let failed = self.total().failed_attempts;
+        writeln!(f, "attempts   {failed} came to nothing")?;
         let (missing, lost, repeated) = (self.missing, self.lost, self.repeated);
         writeln!(
             f,
@@ -169,6 +224,7 @@ impl Track {
 
     /// It has come to a node, or is away.
     pub(crate) fn goes_to(&mut self, node: Option<String>) {
+        self.has_come |= node.is_some();
         self.node = node;
         self.lost += std::mem::take(&mut self.stay).missing();
     }
@@ -213,22 +269,25 @@ mod tests {
             let mut one = Moves::default();
             assert!(one.close(MOVE, after_us));
             assert!(!one.close(LOST, 5));
-            one.fail();
-            one.add(&Track {
-                node: Some(node.into()),
-                moves,
-                ..Track::default()
-            });
+            one.moment(after_us).failed_attempts += 1;
+            let mut track = Track::default();
+            one.add(&track);
+            track.goes_to(Some(node.into()));
+            track.moves = moves;
+            one.add(&track);
             all.merge(&one);
         }
         assert_eq!(all.connections, BTreeMap::from([(1, 2), (2, 1)]));
         assert_eq!(all.closes, BTreeMap::from([(LOST, 3), (MOVE, 3)]));
-        assert_eq!(all.tenths, BTreeMap::from([(1, 2), (2, 1)]));
+        assert_eq!(all.summary().tenths, BTreeMap::from([(1, 2), (2, 1)]));
+        all.moment(2_050_000).came += 7;
+        let asked: Vec<u64> = all.seconds().iter().map(|it| it.asked).collect();
+        assert_eq!((asked, all.total().came), (vec![3, 0, 0], 7));
         assert_eq!(all.span_us, Some((120_000, 250_000)));
         assert_eq!(
             all.nodes,
             BTreeMap::from([("b".into(), 2), ("c".into(), 1)])
         );
-        assert_eq!(all.failed_attempts, 3);
+        assert_eq!(all.total().failed_attempts, 3);
     }
 }

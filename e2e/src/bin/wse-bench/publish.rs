@@ -30,13 +30,30 @@ pub(crate) fn names(topics: &[String]) -> Result<&[String], String> {
     Ok(topics)
 }
 
+/// What was sent so far.
+pub(crate) type Sending = Arc<Mutex<Sent>>;
+
 /// Publishes round robin on `names`.
 ///
 /// # Errors
 /// When the first publish fails: the rest would too.
 pub(crate) async fn run(api: &Api, names: &[String], messages: &Messages) -> Result<Sent, String> {
+    let sent = Sending::default();
+    run_into(&sent, api, names, messages).await?;
+    Ok(take(&sent))
+}
+
+/// [`run`] that may be left at any moment.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn run_into(
+    sent: &Sending,
+    api: &Api,
+    names: &[String],
+    messages: &Messages,
+) -> Result<(), String> {
     let text: Arc<str> = "x".repeat(messages.size).into();
-    let sent = Arc::new(Mutex::new(Sent::default()));
     let slots = Arc::new(Semaphore::new(CALLS));
     // Another run's keys are others.
     let run = messages.in_order.then(|| fastrand::u64(..));
@@ -72,9 +89,13 @@ pub(crate) async fn run(api: &Api, names: &[String], messages: &Messages) -> Res
         while calls.try_join_next().is_some() {}
     }
     calls.join_all().await;
-    let mut sent = std::mem::take(&mut *sent.lock().unwrap_or_else(PoisonError::into_inner));
-    sent.seconds = began.elapsed().as_secs_f64();
-    Ok(sent)
+    sent.lock().unwrap_or_else(PoisonError::into_inner).seconds = began.elapsed().as_secs_f64();
+    Ok(())
+}
+
+/// Takes out what was sent.
+pub(crate) fn take(sent: &Sending) -> Sent {
+    std::mem::take(&mut *sent.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn note(sent: &Mutex<Sent>, answer: &Result<Published, Error>, due: Instant) {

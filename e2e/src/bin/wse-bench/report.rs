@@ -16,6 +16,10 @@ pub(crate) struct Seen {
     pub(crate) opened: u64,
     /// Connections still there at the end.
     pub(crate) held: u64,
+    /// Connections that left when they were meant to.
+    pub(crate) left: u64,
+    /// Of them, those that had lost their connection and were not back yet.
+    pub(crate) left_away: u64,
     /// Messages that arrived on subscribed topics.
     pub(crate) delivered: u64,
     /// Why connections were not opened or ended early.
@@ -88,6 +92,8 @@ impl Seen {
     pub(crate) fn merge(&mut self, other: &Self) {
         self.opened += other.opened;
         self.held += other.held;
+        self.left += other.left;
+        self.left_away += other.left_away;
         self.delivered += other.delivered;
         moves::merge(&mut self.failures, &other.failures);
         self.handshake.merge(&other.handshake);

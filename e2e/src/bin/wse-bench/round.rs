@@ -63,7 +63,7 @@ impl Conductor<'_> {
 async fn wait(crew: &mut Crew, seconds: f64, work: &Work) -> Result<u64, String> {
     let time = Duration::from_secs_f64(seconds);
     match work {
-        Work::Hold { .. } => {}
+        Work::Hold { .. } | Work::Ramp { .. } => {}
         Work::Turns(_) | Work::Reconnect | Work::Storms(_) | Work::Flood(_) => {
             crew.begin().await?;
             return crew.done().await.map(|()| 0);

@@ -1,8 +1,10 @@
 //! The load generator says what is true. `commands` are its single steps, `tests` what it runs without a
-//! command, `stress` is its command of that name, and `compare` beside it, `peers` compares servers;
+//! command, `stress` is its command of that name, and `compare` beside it, `peers` compares servers,
+//! `fleet` is what it sees of a fleet;
 //! `meddler` stands between it and a gateway and loses things.
 
 mod commands;
+mod fleet;
 mod meddler;
 mod peers;
 mod stress;

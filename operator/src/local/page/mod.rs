@@ -49,6 +49,8 @@ pub(super) struct Session {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Snapshot {
     tier: String,
+    /// Pods that there should be once what is under way has ended.
+    desired: u32,
     pods: Vec<SeenPod>,
     conditions: Vec<SeenCondition>,
     /// Where publications go: the API ports of the gateways that are ready.
@@ -95,6 +97,7 @@ impl Snapshot {
         };
         Self {
             tier: plan.tier.to_string(),
+            desired: plan.desired,
             pods: pods.collect(),
             conditions: plan.conditions.iter().map(seen).collect(),
             apis: Vec::new(),

@@ -11,8 +11,9 @@ use wse_e2e::Error;
 use wse_e2e::client::Dial;
 
 use crate::latency::Latency;
-use crate::moves::{Moves, Track};
+use crate::moves::{Moment, Track};
 use crate::report::Seen;
+use crate::worker::now_us;
 use crate::worker::pace::Pace;
 use crate::worker::plan::{Progress, Turns};
 
@@ -70,10 +71,12 @@ impl Crowd {
         let seen = self.seen.borrow();
         let latencies = [&seen.deeds.latency, &seen.ping, &seen.attempt];
         let latency = latencies.into_iter().find(|it| it.summary().is_some());
+        let returned = seen.moves.as_ref().map(|moves| moves.total().returned);
         Progress {
             opened: seen.opened,
             held: seen.held,
-            done: seen.deeds.done,
+            // To come back is the work of those that do.
+            done: seen.deeds.done + returned.unwrap_or_default(),
             latency: latency.cloned().unwrap_or_default(),
         }
     }
@@ -93,8 +96,53 @@ impl Crowd {
         *seen.failures.entry(error.to_string()).or_default() += 1;
     }
 
-    /// Of connections that come back.
-    pub(super) fn moves<T>(&self, note: impl FnOnce(&mut Moves) -> T) -> T {
-        note(self.seen.borrow_mut().moves.get_or_insert_default())
+    /// Whether connections come back when they end.
+    pub(super) fn come_back(&self) -> bool {
+        self.tracks.is_some()
+    }
+
+    /// Notes what happens now to connections that come back; nothing of others.
+    pub(super) fn now(&self, note: impl FnOnce(&mut Moment)) {
+        if self.come_back() {
+            let after_us = self.after_us();
+            let mut seen = self.seen.borrow_mut();
+            note(seen.moves.get_or_insert_default().moment(after_us));
+        }
+    }
+
+    /// Notes that one of them was closed. Whether it was asked to move.
+    pub(super) fn close(&self, code: u16) -> bool {
+        let after_us = self.after_us();
+        let mut seen = self.seen.borrow_mut();
+        seen.moves.get_or_insert_default().close(code, after_us)
+    }
+
+    /// Notes something of one of them.
+    pub(super) fn track(&self, number: usize, note: impl FnOnce(&mut Track)) {
+        if let Some(tracks) = &self.tracks {
+            note(&mut tracks.borrow_mut()[number]);
+        }
+    }
+
+    /// One of them has left for its own reasons: what it went through ends here.
+    pub(super) fn forget(&self, number: usize) {
+        self.track(number, |track| {
+            let mut seen = self.seen.borrow_mut();
+            let moves = seen.moves.get_or_insert_default();
+            moves.add(&std::mem::take(track));
+        });
+    }
+
+    /// Waits until a moment; for ever if there is none.
+    pub(super) async fn until(&self, moment: Option<Instant>) {
+        match moment {
+            Some(moment) => self.pace.until(moment).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Microseconds since the run began.
+    fn after_us(&self) -> u64 {
+        now_us().saturating_sub(self.began_us)
     }
 }

@@ -1,6 +1,6 @@
 //! One connection of a worker: opened when it is due, kept, and, if it should, brought back as the
-//! published clients do whenever it ends. `crowd` is what the connections of a worker share, `turns` has one ask on a
-//! schedule.
+//! published clients do whenever it ends; with a ramp it is there only when that wants it. `crowd` is what
+//! the connections of a worker share, `turns` has one ask on a schedule.
 
 mod crowd;
 mod turns;
@@ -15,7 +15,8 @@ use wse_e2e::client::{Client, Dial};
 
 pub(crate) use self::crowd::{Crowd, source};
 pub(crate) use self::turns::CHANGED;
-use crate::moves::{LOST, Moves, Track, comes_back};
+use crate::moves::{LOST, comes_back};
+use crate::ramp::Stay;
 use crate::worker::now_us;
 
 /// The published clients' pause before an attempt: the first, how it grows with each that fails, and
@@ -28,6 +29,8 @@ const PAUSE_MOST: Duration = Duration::from_secs(30);
 struct Connection {
     crowd: Rc<Crowd>,
     number: usize,
+    /// Whether it was ever open.
+    has_come: bool,
     /// Attempts that failed since one succeeded.
     failures: i32,
     /// Times that it was asked to move and has not come back yet.
@@ -39,23 +42,30 @@ pub(crate) async fn open(crowd: Rc<Crowd>, number: usize, due: Option<Instant>) 
     if let Some(due) = due {
         crowd.pace.until(due).await;
     }
-    let mut connection = Connection {
-        crowd,
-        number,
-        failures: 0,
-        asked: 0,
-    };
-    if let Some((client, began)) = connection.reach().await {
+    let mut connection = Connection::new(crowd, number);
+    if let Some(client) = connection.enter(due).await {
         let crowd = connection.crowd.clone();
-        let mut seen = crowd.seen.borrow_mut();
-        seen.opened += 1;
-        seen.handshake.record(due.unwrap_or(began).elapsed());
-        seen.attempt.record(began.elapsed());
         let keeping = match crowd.turns {
-            None => tokio::task::spawn_local(connection.stay(client)),
+            None => tokio::task::spawn_local(connection.stay(client, None)),
             Some(_) => tokio::task::spawn_local(connection.take_turns(client)),
         };
         crowd.keeping.borrow_mut().push(keeping.abort_handle());
+    }
+}
+
+/// Opens one whenever it should be there, and has it leave when it should not.
+pub(crate) async fn visit(crowd: Rc<Crowd>, number: usize, stays: Vec<Stay>) {
+    for Stay { from, until } in stays {
+        crowd.pace.until(from).await;
+        let mut connection = Connection::new(crowd.clone(), number);
+        let client = tokio::select! {
+            client = connection.enter(Some(from)) => client,
+            () = crowd.until(until) => None,
+        };
+        if let Some(client) = client {
+            connection.stay(client, until).await;
+        }
+        crowd.forget(number);
     }
 }
 
@@ -80,6 +90,26 @@ pub(crate) async fn connect(dial: &Dial, topics: &[String]) -> Result<Client, Er
 }
 
 impl Connection {
+    fn new(crowd: Rc<Crowd>, number: usize) -> Self {
+        Self {
+            crowd,
+            number,
+            has_come: false,
+            failures: 0,
+            asked: 0,
+        }
+    }
+
+    /// Opens it for the first time, which may have been due at a moment. None: it failed for good.
+    async fn enter(&mut self, due: Option<Instant>) -> Option<Client> {
+        let (client, began) = self.reach().await?;
+        let mut seen = self.crowd.seen.borrow_mut();
+        seen.opened += 1;
+        seen.handshake.record(due.unwrap_or(began).elapsed());
+        seen.attempt.record(began.elapsed());
+        Some(client)
+    }
+
     /// Connects, however often it takes if it should come back; also when the first attempt began.
     /// None: it failed for good.
     async fn reach(&mut self) -> Option<(Client, Instant)> {
@@ -107,17 +137,39 @@ impl Connection {
         }
     }
 
-    /// Reads and pings until the connection ends, and again if it comes back.
-    async fn stay(mut self, mut client: Client) {
+    /// Reads and pings until the connection ends, and again if it comes back, or until it is to leave.
+    async fn stay(mut self, mut client: Client, until: Option<Instant>) {
+        let crowd = self.crowd.clone();
+        let mut leave = pin!(crowd.until(until));
         loop {
-            let end = self.listen(&mut client).await;
-            drop(client);
+            let end = tokio::select! {
+                end = self.listen(&mut client) => Some(end),
+                () = &mut leave => None,
+            };
             self.left();
+            let Some(end) = end else {
+                crowd.seen.borrow_mut().left += 1;
+                client.close().await;
+                return;
+            };
+            drop(client);
             if !self.ended(&end) {
                 return;
             }
-            sleep(pause(self.failures)).await;
-            match self.reach().await {
+            let again = async {
+                sleep(pause(self.failures)).await;
+                self.reach().await
+            };
+            let again = tokio::select! {
+                again = again => again,
+                () = &mut leave => {
+                    let mut seen = crowd.seen.borrow_mut();
+                    seen.left += 1;
+                    seen.left_away += 1;
+                    None
+                }
+            };
+            match again {
                 Some((again, _)) => client = again,
                 None => return,
             }
@@ -150,23 +202,29 @@ impl Connection {
         let Some(due_us) = payload["ts_us"].as_u64() else {
             return;
         };
+        self.crowd.now(|now| now.delivered += 1);
         let mut seen = self.crowd.seen.borrow_mut();
         seen.delivered += 1;
         let latency = now_us().saturating_sub(due_us);
         seen.delivery.record(Duration::from_micros(latency));
         if let Some(number) = payload["seq"].as_u64() {
-            self.track(|track| track.number(number));
+            self.crowd.track(self.number, |track| track.number(number));
         }
     }
 
     fn arrived(&mut self, client: &Client) {
         self.failures = 0;
+        let returned = std::mem::replace(&mut self.has_come, true);
         self.crowd.seen.borrow_mut().held += 1;
+        self.crowd.now(|now| {
+            now.came += 1;
+            now.returned += u64::from(returned);
+        });
         let asked = std::mem::take(&mut self.asked);
         // `<node>.<unique>`
         let node = client.connection_id().split_once('.');
         let node = node.map_or("", |(node, _)| node).to_owned();
-        self.track(|track| {
+        self.crowd.track(self.number, |track| {
             track.moves += asked;
             track.goes_to(Some(node));
         });
@@ -174,7 +232,8 @@ impl Connection {
 
     fn left(&self) {
         self.crowd.seen.borrow_mut().held -= 1;
-        self.track(|track| track.goes_to(None));
+        self.crowd.now(|now| now.went += 1);
+        self.crowd.track(self.number, |track| track.goes_to(None));
     }
 
     /// Notes how an open connection ended; whether it comes back.
@@ -183,15 +242,14 @@ impl Connection {
             Error::Closed { code, .. } => *code,
             _ => LOST,
         };
-        if self.crowd.tracks.is_none() {
+        if !self.crowd.come_back() {
             self.crowd.fail(end);
             return false;
         }
         if code == LOST || !comes_back(code) {
             self.crowd.fail(end);
         }
-        let after_us = now_us().saturating_sub(self.crowd.began_us);
-        if self.crowd.moves(|moves| moves.close(code, after_us)) {
+        if self.crowd.close(code) {
             self.asked += 1;
         }
         self.failures = 0;
@@ -202,17 +260,11 @@ impl Connection {
     fn failed(&mut self, error: &Error) -> bool {
         self.crowd.fail(error);
         self.failures += 1;
-        if self.crowd.tracks.is_none() {
+        if !self.crowd.come_back() {
             return false;
         }
-        self.crowd.moves(Moves::fail);
+        self.crowd.now(|now| now.failed_attempts += 1);
         !matches!(error, Error::Refused { .. })
-    }
-
-    fn track(&self, note: impl FnOnce(&mut Track)) {
-        if let Some(tracks) = &self.crowd.tracks {
-            note(&mut tracks.borrow_mut()[self.number]);
-        }
     }
 }
 

@@ -82,6 +82,11 @@ impl Crew {
         self
     }
 
+    /// When the run began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Waits until every connection is open or has failed: how many are open. Can be cancelled.
     ///
     /// # Errors

@@ -49,6 +49,16 @@ impl Page {
         self.push("</ul>");
     }
 
+    /// What there is to say, each with its name.
+    pub(crate) fn facts(&mut self, facts: &[(&str, String)]) {
+        self.push("<dl class=\"facts\">");
+        for (name, fact) in facts {
+            let (name, fact) = (escape(name), escape(fact));
+            let _ = writeln!(self.html, "<dt>{name}<dd>{fact}");
+        }
+        self.push("</dl>");
+    }
+
     pub(crate) fn plots(&mut self, plots: &[String]) {
         self.push("<div class=\"plots\">");
         for plot in plots {

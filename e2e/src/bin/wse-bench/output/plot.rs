@@ -4,27 +4,22 @@
 use std::error::Error;
 
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::count;
 use super::page::escape;
 
-const SIZE: (u32, u32) = (460, 260);
 /// What plotters writes, and what the page is to have for it.
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
-const LINES: [RGBColor; 6] = [
-    RGBColor(3, 3, 1),
-    RGBColor(3, 3, 2),
-    RGBColor(3, 3, 3),
-    RGBColor(3, 3, 4),
-    RGBColor(3, 3, 5),
-    RGBColor(3, 3, 6),
-];
+/// There are so many for lines; then they begin again.
+const LINES: usize = 12;
 
 /// A line, and what it is.
 pub(crate) struct Line {
     /// Empty for the only one.
     pub(crate) name: String,
+    /// One whose height is not a number is a gap.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -38,6 +33,23 @@ pub(crate) struct Axes<'a> {
     pub(crate) label: &'a dyn Fn(f64) -> String,
 }
 
+/// What is drawn around the lines.
+pub(super) struct Frame<'a> {
+    pub(super) size: (u32, u32),
+    /// Both ends of the axis across.
+    pub(super) across: (f64, f64),
+    /// What is above the highest point, as a part of its height.
+    pub(super) above: f64,
+    pub(super) marks: &'a [Mark<'a>],
+}
+
+/// A moment, and its name: at a part of the plot's height.
+pub(super) struct Mark<'a> {
+    pub(super) at: f64,
+    pub(super) name: &'a str,
+    pub(super) height: f64,
+}
+
 /// The lines that have more than one point, which a single number is not, as the inside of a figure. None:
 /// there are none.
 ///
@@ -48,9 +60,22 @@ pub(crate) fn plot(axes: &Axes<'_>, lines: Vec<Line>) -> Result<Option<String>, 
     if lines.is_empty() {
         return Ok(None);
     }
+    let all = lines.iter().flat_map(|line| &line.points);
+    let frame = Frame {
+        size: (460, 260),
+        across: bounds(all.map(|it| it.0)),
+        above: 0.1,
+        marks: &[],
+    };
+    framed(axes, &frame, &lines).map(Some)
+}
+
+/// # Errors
+/// As [`plot`].
+pub(super) fn framed(axes: &Axes<'_>, frame: &Frame<'_>, lines: &[Line]) -> Result<String, String> {
     let mut svg = String::new();
-    draw(&mut svg, axes, &lines).map_err(|error| error.to_string())?;
-    Ok(Some(themed(&svg) + &legend(&lines)))
+    draw(&mut svg, axes, frame, lines).map_err(|error| error.to_string())?;
+    Ok(themed(&svg) + &legend(lines))
 }
 
 /// Which line is which, below the plot, where it hides nothing. The only one needs none.
@@ -59,7 +84,7 @@ fn legend(lines: &[Line]) -> String {
         return String::new();
     }
     let names = lines.iter().enumerate().map(|(number, line)| {
-        let (colour, name) = (number % LINES.len() + 1, escape(&line.name));
+        let (colour, name) = (number % LINES + 1, escape(&line.name));
         format!("<span style=\"color: var(--line{colour})\">{name}</span> ")
     });
     format!("<figcaption>{}</figcaption>", names.collect::<String>())
@@ -68,12 +93,13 @@ fn legend(lines: &[Line]) -> String {
 fn draw<'a>(
     svg: &'a mut String,
     axes: &Axes<'_>,
+    frame: &Frame<'_>,
     lines: &[Line],
 ) -> Result<(), Box<dyn Error + 'a>> {
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let all = || lines.iter().flat_map(|line| &line.points);
-    let (left, right) = bounds(all().map(|it| it.0));
-    let (_, top) = bounds(all().map(|it| it.1));
+    let root = SVGBackend::with_string(svg, frame.size).into_drawing_area();
+    let (left, right) = frame.across;
+    let (_, top) = bounds(lines.iter().flat_map(|line| &line.points).map(|it| it.1));
+    let end = top * (1.0 + frame.above);
     let style = |size: u32| ("sans-serif", size).into_font().color(&INK);
     let mut chart = ChartBuilder::on(&root)
         .caption(axes.title, style(14))
@@ -81,7 +107,7 @@ fn draw<'a>(
         .margin_right(28)
         .x_label_area_size(34)
         .y_label_area_size(64)
-        .build_cartesian_2d(left..right, 0.0..top * 1.1)?;
+        .build_cartesian_2d(left..right, 0.0..end)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -90,23 +116,44 @@ fn draw<'a>(
         .axis_style(GRID)
         .label_style(style(11))
         .x_desc(axes.across)
-        .x_labels(5)
+        .x_labels((frame.size.0 / 90) as usize)
         .y_labels(5)
         .x_label_formatter(&|x| (axes.label)(*x))
         .y_label_formatter(&|y| match axes.up {
+            // Between two counts there is none.
+            "" if (y - y.round()).abs() > 1e-6 => String::new(),
             "" => count(*y as u64),
             _ if top >= 10.0 => format!("{y:.0}"),
             _ => format!("{y:.2}"),
         })
         .draw()?;
-    for (line, colour) in lines.iter().zip(LINES.iter().cycle()) {
-        let points = line.points.iter().copied();
-        chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+    for mark in frame.marks {
+        chart.draw_series([PathElement::new([(mark.at, 0.0), (mark.at, end)], GRID)])?;
+        let is_late = mark.at > left + 0.85 * (right - left);
+        let side = if is_late { HPos::Right } else { HPos::Left };
+        let name = style(11).pos(Pos::new(side, VPos::Top));
+        chart.draw_series([Text::new(
+            mark.name.to_owned(),
+            (mark.at, mark.height * end),
+            name,
+        )])?;
+    }
+    for (number, line) in lines.iter().enumerate() {
+        let colour = colour(number);
+        for part in line.points.split(|(_, height)| height.is_nan()) {
+            let points = part.iter().copied();
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+        }
     }
     root.present()?;
     drop(chart);
     drop(root);
     Ok(())
+}
+
+/// The colour of the line with a number, from 0 on.
+fn colour(number: usize) -> RGBColor {
+    RGBColor(3, 3, (number % LINES) as u8 + 1)
 }
 
 fn bounds(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
@@ -124,8 +171,9 @@ fn themed(svg: &str) -> String {
     let mut themed = svg
         .replace("#010101", "var(--ink)")
         .replace("#020202", "var(--grid)");
-    for number in 1..=LINES.len() {
-        themed = themed.replace(&format!("#03030{number}"), &format!("var(--line{number})"));
+    for number in 1..=LINES {
+        let drawn = format!("#0303{number:02X}");
+        themed = themed.replace(&drawn, &format!("var(--line{number})"));
     }
     themed
 }
@@ -146,10 +194,9 @@ mod tests {
             up: "",
             label: &|x| x.to_string(),
         };
-        let svg = plot(&axes, vec![line("one"), line("two")])
-            .unwrap()
-            .unwrap();
-        assert!(svg.contains("var(--line2)") && svg.contains("var(--ink)"));
+        let lines = (1..=LINES).map(|number| line(&number.to_string()));
+        let svg = plot(&axes, lines.collect()).unwrap().unwrap();
+        assert!(svg.contains("var(--line12)") && svg.contains("var(--ink)"));
         assert!(!svg.contains('#'), "{svg}");
     }
 }

@@ -31,7 +31,7 @@ impl Suite<'_> {
                 Test::ConnectionLimit => LIMIT_SECONDS,
                 _ => 0.0,
             },
-            Work::Reconnect => 0.0,
+            Work::Reconnect | Work::Ramp { .. } => 0.0,
             Work::Turns(turns) => (turns.every() * turns.each).as_secs_f64(),
             Work::Flood(Flood { until, .. }) | Work::Storms(until) => until.seconds,
             Work::Fan(fan) => match &fan.publisher {

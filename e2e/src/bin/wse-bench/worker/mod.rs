@@ -124,6 +124,7 @@ fn crowd(plan: &Plan) -> Result<Crowd, String> {
             ping_seconds,
             reconnect,
         } => (*ping_seconds, *reconnect, None),
+        Work::Ramp { ping_seconds, .. } => (*ping_seconds, true, None),
         Work::Turns(turns) => (0, false, Some(phases(turns))),
         Work::Reconnect | Work::Storms(_) | Work::Flood(_) | Work::Fan(_) => (0, false, None),
     };
@@ -145,8 +146,11 @@ fn crowd(plan: &Plan) -> Result<Crowd, String> {
     })
 }
 
-/// Opens every connection; ends when each is open or has failed.
+/// Opens every connection that is to be there from the first moment; ends when each is open or has failed.
 async fn open(plan: &Plan, crowd: &Rc<Crowd>) {
+    if let Work::Ramp { .. } = plan.work {
+        return;
+    }
     let start = Instant::now();
     let mut opening = Vec::with_capacity(plan.connections);
     for number in 0..plan.connections {
@@ -185,6 +189,17 @@ async fn work(plan: &Plan, crowd: &Rc<Crowd>, began: Instant, watch: &mut Stopwa
                 ..plan.clone()
             };
             open(&plan, crowd).await;
+        }
+        Work::Ramp { ramp, .. } => {
+            let since = now_us().saturating_sub(plan.began_us);
+            let start = began
+                .checked_sub(Duration::from_micros(since))
+                .unwrap_or(began);
+            for number in 0..plan.connections {
+                let stays = ramp.stays(number * plan.workers + plan.number, start);
+                tokio::task::spawn_local(connection::visit(crowd.clone(), number, stays));
+            }
+            std::future::pending::<()>().await;
         }
         Work::Storms(until) => storms::run(plan, crowd, until, watch).await,
         Work::Hold { .. } | Work::Flood(_) | Work::Fan(_) => {}
@@ -231,7 +246,7 @@ fn account(plan: &Plan, crowd: &Crowd, began: Instant) {
 async fn settle(crowd: &Crowd, messages_each: u64) {
     wait(crowd, |crowd| {
         let seen = crowd.seen.borrow();
-        let away = crowd.tracks.is_some() && seen.held < seen.opened;
+        let away = crowd.tracks.is_some() && seen.held + seen.left < seen.opened;
         seen.delivered >= messages_each * seen.opened && !away
     })
     .await;

@@ -12,6 +12,7 @@ use wse_e2e::raw::Dialect;
 use wse_e2e::tls::trust;
 
 use crate::latency::Latency;
+use crate::ramp::Ramp;
 use crate::report::Seen;
 
 /// What a worker is to do.
@@ -59,6 +60,12 @@ pub(crate) enum Work {
         ping_seconds: u64,
         /// Whether one that ends comes back.
         reconnect: bool,
+    },
+    /// To come, leave and come back as a ramp has them, from [`Order::Begin`] until [`Order::Finish`].
+    Ramp {
+        ramp: Ramp,
+        /// As in [`Work::Hold`].
+        ping_seconds: u64,
     },
     /// To ask again and again, from [`Order::Begin`] on.
     Turns(Turns),
@@ -215,7 +222,11 @@ impl Work {
         match self {
             Self::Flood(flood) => matches!(flood.content, Content::Deflated { .. }),
             Self::Fan(fan) => fan.deflates,
-            Self::Hold { .. } | Self::Reconnect | Self::Storms(_) | Self::Turns(_) => false,
+            Self::Hold { .. }
+            | Self::Ramp { .. }
+            | Self::Reconnect
+            | Self::Storms(_)
+            | Self::Turns(_) => false,
         }
     }
 }
