@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::LocalSet;
 
@@ -88,8 +89,11 @@ impl Clients {
         let text = Bytes::copy_from_slice(text.as_bytes());
         let all: Vec<_> = self.all.borrow().values().cloned().collect();
         for client in all {
-            // One that has just gone needs nothing any more.
-            let _ = client.send(text.clone()).await;
+            // Without waiting if there is room: the more is queued, the more goes out in one write.
+            if let Err(TrySendError::Full(text)) = client.try_send(text.clone()) {
+                // One that has just gone needs nothing any more.
+                let _ = client.send(text).await;
+            }
         }
     }
 }
