@@ -52,6 +52,25 @@ pub(crate) struct Target {
     token: Option<String>,
 }
 
+/// Who publishes, and what else there is to know of the server.
+#[derive(Args, Debug)]
+pub(crate) struct Backend {
+    /// The backends' API of any gateway, such as http://127.0.0.1:8081: messages for all are published
+    /// there. Left out: clients only receive, what the server publishes by itself.
+    #[arg(long, requires = "api_key")]
+    api: Option<String>,
+    /// A key of that API.
+    #[arg(long, env = "WSE_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// The topic of what is published.
+    #[arg(long, default_value = "bench_topic")]
+    pub(crate) topic: String,
+    /// URL of the server's metrics; may be repeated, for each gateway. Left out: its own port and 1000 is
+    /// tried.
+    #[arg(long)]
+    pub(crate) metrics: Vec<String>,
+}
+
 impl Target {
     /// How connections are made that may subscribe to what these globs match, one way for each port.
     ///
@@ -103,24 +122,27 @@ impl Target {
     }
 }
 
-/// The address of the backends' API at `http://HOST:PORT`, which takes the key. None: there is none.
-///
-/// # Errors
-/// Why it cannot be used.
-pub(crate) async fn backend(
-    api: Option<&str>,
-    key: Option<&str>,
-) -> Result<Option<SocketAddr>, String> {
-    let (Some(api), Some(key)) = (api, key) else {
-        return Ok(None);
-    };
-    let topics = Api::new(api, key).ask("/topics").await;
-    topics.map_err(|error| format!("{error}; are --api and --api-key right?"))?;
-    let host = api.strip_prefix("http://").unwrap_or(api);
-    let address = address(host.trim_end_matches('/'));
-    address
-        .map(Some)
-        .map_err(|why| format!("--api {api}: {why}"))
+impl Backend {
+    /// The address of the API at `http://HOST:PORT`, which takes the key. None: there is none.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub(crate) async fn address(&self) -> Result<Option<SocketAddr>, String> {
+        let (Some(api), Some(key)) = (&self.api, &self.api_key) else {
+            return Ok(None);
+        };
+        let topics = Api::new(api, key).ask("/topics").await;
+        topics.map_err(|error| format!("{error}; are --api and --api-key right?"))?;
+        let host = api.strip_prefix("http://").unwrap_or(api);
+        let address = address(host.trim_end_matches('/'));
+        address
+            .map(Some)
+            .map_err(|why| format!("--api {api}: {why}"))
+    }
+
+    pub(crate) fn key(&self) -> String {
+        self.api_key.clone().unwrap_or_default()
+    }
 }
 
 /// The first address of `HOST:PORT`.

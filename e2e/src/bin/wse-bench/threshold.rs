@@ -1,9 +1,12 @@
 //! What a figure may not be: `[TEST.]FIGURE>VALUE`.
 
+use std::fmt::Write;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use serde::Serialize;
+
+use crate::output::{GREEN, Paint, RED, YELLOW};
 
 /// Exit code, which the help tells.
 pub(crate) const BEYOND: u8 = 3;
@@ -183,6 +186,23 @@ pub(crate) fn all_hold(judged: &[Judged]) -> bool {
 
 fn is_latency(figure: &str) -> bool {
     LATENCIES.contains(&figure)
+}
+
+/// What a terminal's report ends with: the thresholds, and whether it was ended early.
+pub(crate) fn verdicts(all: &[Judged], interrupted: bool, paint: Paint) -> String {
+    let mut out = String::new();
+    if !all.is_empty() {
+        out.push('\n');
+    }
+    for judged in all {
+        let colour = if judged.holds() { GREEN } else { RED };
+        let _ = writeln!(out, "{}", paint.paint(colour, &judged.words()));
+    }
+    if interrupted {
+        let ended = "ended before its time: these are the figures so far";
+        let _ = writeln!(out, "\n{}", paint.paint(YELLOW, ended));
+    }
+    out
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::cell::Cell;
 use super::dimension::Dimension;
 use super::level::MOST;
 use super::verdict::Own;
+use crate::target::Backend;
 use crate::threshold::Threshold;
 
 /// Of the command `stress`.
@@ -20,20 +21,8 @@ pub(crate) struct Arguments {
     /// Measure this dimension; may be repeated. Left out: all of them.
     #[arg(long = "dimension", value_enum, value_delimiter = ',')]
     pub(super) dimensions: Vec<Dimension>,
-    /// The backends' API of any gateway, such as http://127.0.0.1:8081: broadcasts are published there.
-    /// Left out: they only receive, what the server publishes by itself.
-    #[arg(long, requires = "api_key")]
-    pub(super) api: Option<String>,
-    /// A key of that API.
-    #[arg(long, env = "WSE_API_KEY", hide_env_values = true)]
-    pub(super) api_key: Option<String>,
-    /// The topic of the broadcasts.
-    #[arg(long, default_value = "bench_topic")]
-    pub(super) topic: String,
-    /// URL of the server's metrics; may be repeated, for each gateway. Left out: its port and 1000 is
-    /// tried.
-    #[arg(long)]
-    pub(super) metrics: Vec<String>,
+    #[command(flatten)]
+    pub(super) backend: Backend,
     /// Worker processes. 0: as few as their open-file limit allows.
     #[arg(long, default_value_t = 0)]
     pub(super) workers: usize,

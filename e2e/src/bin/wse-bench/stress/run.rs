@@ -26,7 +26,7 @@ use crate::output::{Paint, print};
 use crate::progress::Bar;
 use crate::round::Conductor;
 use crate::server::Server;
-use crate::target::{Target, backend};
+use crate::target::Target;
 use crate::threshold::{BEYOND, all_hold};
 
 /// A server that closes connections is busy for a while: so long, and for each of them.
@@ -68,7 +68,7 @@ pub(crate) async fn run(
     let bounds = all_bounds(&arguments.good, &arguments.fair)?;
     let interrupt = Interrupt::listen()?;
     knock(&target.doors(&[target.port], &[])?, &[]).await?;
-    let api = backend(arguments.api.as_deref(), arguments.api_key.as_deref()).await?;
+    let api = arguments.backend.address().await?;
     let others = format!(
         "http://{}:{}/metrics",
         target.host,
@@ -78,7 +78,7 @@ pub(crate) async fn run(
         arguments,
         target,
         api,
-        server: Server::find(&arguments.metrics, vec![others]).await?,
+        server: Server::find(&arguments.backend.metrics, vec![others]).await?,
         interrupt,
         bounds,
     };

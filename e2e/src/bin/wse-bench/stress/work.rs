@@ -113,7 +113,7 @@ impl Stress<'_> {
     }
 
     fn publisher(&self, until: Until, per_second: Option<f64>, bytes: usize) -> Option<Publisher> {
-        let key = self.arguments.api_key.clone().unwrap_or_default();
+        let key = self.arguments.backend.key();
         self.api.map(|address| Publisher {
             address,
             key,
@@ -124,7 +124,7 @@ impl Stress<'_> {
     }
 
     fn job_of(&self, connections: usize, work: Work) -> Result<Job, String> {
-        let topic = self.arguments.topic.as_str();
+        let topic = self.arguments.backend.topic.as_str();
         let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
         Ok(Job {
             doors: self.doors()?,
@@ -148,7 +148,7 @@ impl Stress<'_> {
     /// # Errors
     /// When `--ca` cannot be read.
     pub(super) fn doors(&self) -> Result<Vec<Dial>, String> {
-        let topic = self.arguments.topic.as_str();
+        let topic = self.arguments.backend.topic.as_str();
         let changed = format!("{CHANGED}*");
         self.target.doors(&[self.target.port], &[topic, &changed])
     }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::figures::Figures;
 use super::test::Test;
+use crate::target::Backend;
 use crate::threshold::Threshold;
 
 /// Of the tests only; the commands have options of their own.
@@ -35,24 +36,13 @@ pub(crate) struct Arguments {
     /// Bytes of the messages of throughput and of the fan-outs.
     #[arg(long, default_value_t = 194)]
     pub(super) size: usize,
-    /// The backends' API of any gateway, such as http://127.0.0.1:8081: the fan-outs publish there.
-    /// Left out: they only receive, what the server publishes by itself.
-    #[arg(long, requires = "api_key")]
-    pub(super) api: Option<String>,
-    /// A key of that API.
-    #[arg(long, env = "WSE_API_KEY", hide_env_values = true)]
-    pub(super) api_key: Option<String>,
-    /// The topic of the fan-outs.
-    #[arg(long, default_value = "bench_topic")]
-    pub(super) topic: String,
+    #[command(flatten)]
+    pub(super) backend: Backend,
     /// Messages a second that a fan-out publishes, on a fixed schedule. Left out: first as many as are
     /// delivered, which gives the rate, then half of that on a schedule, which gives the latency.
     #[arg(long)]
     pub(super) messages_per_second: Option<f64>,
-    /// URL of the server's metrics; may be repeated, for each gateway. Left out: --metrics-port is tried.
-    #[arg(long)]
-    pub(super) metrics: Vec<String>,
-    /// Port of the server's metrics. Left out: its own port and 1000.
+    /// Port of the server's metrics that is tried without --metrics. Left out: its own port and 1000.
     #[arg(long)]
     pub(super) metrics_port: Option<u16>,
     /// Fail when a figure is so, such as 'p99>5ms', 'throughput.rate<1000000', 'missing>0'; may be

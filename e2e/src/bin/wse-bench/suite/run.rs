@@ -18,7 +18,7 @@ use crate::crew::knock;
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output::{Paint, print};
 use crate::server::Server;
-use crate::target::{Target, backend};
+use crate::target::Target;
 use crate::threshold::{BEYOND, all_hold};
 
 /// A server that closes a thousand connections is busy for a while.
@@ -61,11 +61,11 @@ pub(crate) async fn run(
         let port = arguments.metrics_port.unwrap_or(port);
         format!("http://{}:{port}/metrics", target.host)
     });
-    let api = backend(arguments.api.as_deref(), arguments.api_key.as_deref()).await?;
+    let api = arguments.backend.address().await?;
     let suite = Suite {
         arguments,
         target,
-        server: Server::find(&arguments.metrics, others.collect()).await?,
+        server: Server::find(&arguments.backend.metrics, others.collect()).await?,
         api,
         interrupt,
     };

@@ -74,7 +74,7 @@ impl Suite<'_> {
     }
 
     pub(super) fn fan(&self, per_second: Option<f64>, seconds: f64) -> Work {
-        let key = self.arguments.api_key.clone().unwrap_or_default();
+        let key = self.arguments.backend.key();
         let publisher = self.api.map(|address| Publisher {
             address,
             key,
@@ -98,7 +98,7 @@ impl Suite<'_> {
     pub(super) fn job(&self, test: Test, tier: usize, work: Work) -> Result<Job, String> {
         let mut ports = vec![self.target.port];
         ports.extend(self.arguments.port2.filter(|_| test == Test::FanoutCluster));
-        let topic = self.arguments.topic.as_str();
+        let topic = self.arguments.backend.topic.as_str();
         let publishes = matches!(&work, Work::Fan(fan) if fan.publisher.is_some());
         let globs = [topic, &format!("{CHANGED}*")];
         Ok(Job {

@@ -6,6 +6,7 @@ use super::table::{Look, Table, degradation, first, matrix, recommendations, rem
 use crate::output::{BOLD, DIM, GREEN, Paint, RED, YELLOW, padded};
 use crate::stress::report::Report;
 use crate::stress::verdict::Verdict;
+use crate::threshold::verdicts;
 
 pub(crate) fn text(report: &Report, paint: Paint) -> String {
     let mut out = format!(
@@ -34,18 +35,7 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
     for it in remarks {
         let _ = writeln!(out, "  {}", paint.paint(YELLOW, &it));
     }
-    if !report.thresholds.is_empty() {
-        out.push('\n');
-    }
-    for judged in &report.thresholds {
-        let colour = if judged.holds() { GREEN } else { RED };
-        let _ = writeln!(out, "{}", paint.paint(colour, &judged.words()));
-    }
-    if report.interrupted {
-        let ended = "ended before its time: these are the figures so far";
-        let _ = writeln!(out, "\n{}", paint.paint(YELLOW, ended));
-    }
-    out
+    out + &verdicts(&report.thresholds, report.interrupted, paint)
 }
 
 fn table(table: &Table, paint: Paint) -> String {

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::table::{remarks, tables};
-use crate::output::{BOLD, DIM, GREEN, Paint, RED, YELLOW, aligned};
+use crate::output::{BOLD, DIM, Paint, YELLOW, aligned};
 use crate::suite::figures::Report;
+use crate::threshold::verdicts;
 
 pub(crate) fn text(report: &Report, paint: Paint) -> String {
     let mut out = format!(
@@ -29,16 +30,5 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
             }
         }
     }
-    if !report.thresholds.is_empty() {
-        out.push('\n');
-    }
-    for judged in &report.thresholds {
-        let colour = if judged.holds() { GREEN } else { RED };
-        let _ = writeln!(out, "{}", paint.paint(colour, &judged.words()));
-    }
-    if report.interrupted {
-        let ended = "ended before its time: these are the figures so far";
-        let _ = writeln!(out, "\n{}", paint.paint(YELLOW, ended));
-    }
-    out
+    out + &verdicts(&report.thresholds, report.interrupted, paint)
 }
