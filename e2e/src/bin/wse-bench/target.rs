@@ -12,7 +12,7 @@ use wse_e2e::token::Claims;
 
 use crate::cli::Load;
 use crate::crew::Job;
-use crate::worker::plan::Work;
+use crate::worker::plan::{Publisher, Until, Work};
 
 /// Where the server is and who connects.
 #[derive(Args, Debug)]
@@ -140,8 +140,21 @@ impl Backend {
             .map_err(|why| format!("--api {api}: {why}"))
     }
 
-    pub(crate) fn key(&self) -> String {
-        self.api_key.clone().unwrap_or_default()
+    /// Who publishes through the API at this address.
+    pub(crate) fn publisher(
+        &self,
+        address: SocketAddr,
+        per_second: Option<f64>,
+        until: Until,
+        bytes: usize,
+    ) -> Publisher {
+        Publisher {
+            address,
+            key: self.api_key.clone().unwrap_or_default(),
+            per_second,
+            until,
+            bytes,
+        }
     }
 }
 

@@ -60,19 +60,13 @@ impl Piece {
         let seconds = arguments.duration as f64;
         let bytes = arguments.size;
         let fan = |per_second: Option<f64>| {
-            Work::Fan(Fan {
-                warm_seconds: 0.0,
-                has_schedule: per_second.is_some(),
-                publisher: Some(Publisher {
-                    address: server.backend,
-                    key: server.api_key.clone(),
-                    per_second,
-                    until: Until::seconds(seconds),
-                    bytes,
-                }),
-                subscribers: None,
-                deflates: false,
-            })
+            Work::Fan(Fan::of(Some(Publisher {
+                address: server.backend,
+                key: server.api_key.clone(),
+                per_second,
+                until: Until::seconds(seconds),
+                bytes,
+            })))
         };
         let work = match self {
             // They are in, and nothing is sent.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::ValueEnum;
 use tokio::time::sleep;
@@ -28,10 +28,8 @@ use crate::round::Conductor;
 use crate::server::Server;
 use crate::target::Target;
 use crate::threshold::{BEYOND, all_hold};
+use crate::worker::storms::pause;
 
-/// A server that closes connections is busy for a while: so long, and for each of them.
-const PAUSE: Duration = Duration::from_millis(50);
-const PAUSE_EACH: Duration = Duration::from_micros(100);
 /// Of `--quick`.
 const QUICK_MOST: usize = 1_000;
 
@@ -183,7 +181,7 @@ impl Stress<'_> {
         }
         degradation::note(&matrix.cells, &mut cell);
         matrix.cells.push(cell);
-        sleep(PAUSE + PAUSE_EACH * level.connections as u32).await;
+        sleep(pause(level.connections)).await;
     }
 
     /// Why a dimension of which nothing came need not be tried at another level.

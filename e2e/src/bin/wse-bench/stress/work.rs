@@ -23,8 +23,6 @@ const CONCURRENCY: usize = 500;
 /// Messages and deliveries a second at which the server's own compression is looked at: each is inflated.
 const SAMPLES_PER_SECOND: f64 = 50.0;
 const SAMPLE_DELIVERIES: f64 = 20_000.0;
-/// What came before a receiver was ready is not counted, when somebody else publishes.
-const WARM_SECONDS: f64 = 2.0;
 
 impl Stress<'_> {
     pub(super) fn job(&self, level: &Level, dimension: Dimension) -> Result<Job, String> {
@@ -48,14 +46,8 @@ impl Stress<'_> {
                 };
                 let publisher = self.publisher(until, None, BYTES);
                 Work::Fan(Fan {
-                    warm_seconds: match publisher {
-                        Some(_) => 0.0,
-                        None => WARM_SECONDS,
-                    },
-                    has_schedule: publisher.is_none(),
-                    publisher,
                     subscribers: Some(level.subscribers),
-                    deflates: false,
+                    ..Fan::of(publisher)
                 })
             }
         };
@@ -74,11 +66,8 @@ impl Stress<'_> {
             return Ok(None);
         };
         let work = Work::Fan(Fan {
-            warm_seconds: 0.0,
-            has_schedule: true,
-            publisher: Some(publisher),
-            subscribers: None,
             deflates: true,
+            ..Fan::of(Some(publisher))
         });
         self.job_of(level.subscribers, work).map(Some)
     }
@@ -86,7 +75,7 @@ impl Stress<'_> {
     /// How long the work should take.
     pub(super) fn seconds(&self, job: &Job) -> f64 {
         match &job.work {
-            Work::Fan(fan) if fan.publisher.is_none() => WARM_SECONDS + self.until().seconds,
+            Work::Fan(fan) => fan.warm_seconds + self.until().seconds,
             _ => self.until().seconds,
         }
     }
@@ -113,14 +102,9 @@ impl Stress<'_> {
     }
 
     fn publisher(&self, until: Until, per_second: Option<f64>, bytes: usize) -> Option<Publisher> {
-        let key = self.arguments.backend.key();
-        self.api.map(|address| Publisher {
-            address,
-            key,
-            per_second,
-            until,
-            bytes,
-        })
+        let backend = &self.arguments.backend;
+        self.api
+            .map(|address| backend.publisher(address, per_second, until, bytes))
     }
 
     fn job_of(&self, connections: usize, work: Work) -> Result<Job, String> {

@@ -6,7 +6,7 @@ use super::run::Suite;
 use super::test::Test;
 use crate::connection::CHANGED;
 use crate::crew::Job;
-use crate::worker::plan::{Ask, Fan, Flood, Publisher, Turns, Until, Work};
+use crate::worker::plan::{Ask, Fan, Flood, Turns, Until, Work};
 
 /// Questions of each connection in a round, as WSE's own client has them, and questions a second of all:
 /// the generator has to keep up.
@@ -19,8 +19,6 @@ const HOLD_SECONDS: u64 = 30;
 const PING_SECONDS: u64 = 5;
 /// That connections have to stay when the limit is looked for, as WSE's own client has it.
 const LIMIT_SECONDS: f64 = 3.0;
-/// What came before a receiver was ready is not counted, when somebody else publishes.
-const WARM_SECONDS: f64 = 2.0;
 
 impl Suite<'_> {
     /// How long the work should take. 0: not known.
@@ -74,25 +72,12 @@ impl Suite<'_> {
     }
 
     pub(super) fn fan(&self, per_second: Option<f64>, seconds: f64) -> Work {
-        let key = self.arguments.backend.key();
-        let publisher = self.api.map(|address| Publisher {
-            address,
-            key,
-            per_second,
-            until: Until::seconds(seconds),
-            bytes: self.arguments.size,
+        let publisher = self.api.map(|address| {
+            let (until, bytes) = (Until::seconds(seconds), self.arguments.size);
+            let backend = &self.arguments.backend;
+            backend.publisher(address, per_second, until, bytes)
         });
-        Work::Fan(Fan {
-            warm_seconds: if publisher.is_some() {
-                0.0
-            } else {
-                WARM_SECONDS
-            },
-            has_schedule: publisher.is_none() || per_second.is_some(),
-            publisher,
-            subscribers: None,
-            deflates: false,
-        })
+        Work::Fan(Fan::of(publisher))
     }
 
     pub(super) fn job(&self, test: Test, tier: usize, work: Work) -> Result<Job, String> {

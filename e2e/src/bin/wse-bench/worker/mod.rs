@@ -14,7 +14,7 @@ pub(crate) mod plan;
 mod publishing;
 mod raw;
 mod sender;
-mod storms;
+pub(crate) mod storms;
 
 use std::cell::{Cell, RefCell};
 use std::mem::{replace, take};

@@ -15,6 +15,9 @@ use crate::latency::Latency;
 use crate::ramp::Ramp;
 use crate::report::Seen;
 
+/// What came before a receiver was ready is not counted, when somebody else publishes.
+const WARM_SECONDS: f64 = 2.0;
+
 /// What a worker is to do.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Plan {
@@ -227,6 +230,23 @@ impl Work {
             | Self::Reconnect
             | Self::Storms(_)
             | Self::Turns(_) => false,
+        }
+    }
+}
+
+impl Fan {
+    /// For all connections. Without a publisher the server publishes by itself, which is taken for a
+    /// schedule.
+    pub(crate) fn of(publisher: Option<Publisher>) -> Self {
+        Self {
+            warm_seconds: match publisher {
+                Some(_) => 0.0,
+                None => WARM_SECONDS,
+            },
+            has_schedule: publisher.as_ref().is_none_or(|it| it.per_second.is_some()),
+            publisher,
+            subscribers: None,
+            deflates: false,
         }
     }
 }

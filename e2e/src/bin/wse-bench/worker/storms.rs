@@ -10,7 +10,7 @@ use super::{lose, open};
 use crate::connection::Crowd;
 use crate::processor::Stopwatch;
 
-/// Between two storms, for a server to take note of those that have gone: so long, and for each of them.
+/// See [`pause`]: so long, and for each of them.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_EACH: Duration = Duration::from_micros(100);
 
@@ -27,13 +27,17 @@ pub(super) async fn run(plan: &Plan, crowd: &Rc<Crowd>, until: &Until, watch: &m
         let without_work = Stopwatch::start();
         lose(crowd);
         crowd.gone.set(crowd.gone.get() + plan.connections);
-        let pause = PAUSE + PAUSE_EACH * u32::try_from(plan.connections).unwrap_or(u32::MAX);
-        sleep(pause).await;
+        sleep(pause(plan.connections)).await;
         watch.leave_out(&without_work);
         open(plan, crowd).await;
         note(plan, crowd);
         took = begin.elapsed();
     }
+}
+
+/// For a server to take note of so many that have gone.
+pub(crate) fn pause(connections: usize) -> Duration {
+    PAUSE + PAUSE_EACH * u32::try_from(connections).unwrap_or(u32::MAX)
 }
 
 /// Adds a storm to those before it.
